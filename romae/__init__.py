@@ -1,0 +1,1 @@
+"""Reduced-order models of simulation fields, always measured against POD."""
