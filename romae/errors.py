@@ -17,6 +17,10 @@ class MissingFileError(RomaeError, FileNotFoundError):
     """A path, glob or store names nothing."""
 
 
+class PathExistsError(RomaeError, FileExistsError):
+    """Something is already where a result should be written."""
+
+
 class UnreadableFileError(RomaeError, OSError):
     """A file exists and cannot be read as data: wrong format, truncated, damaged."""
 

@@ -1,0 +1,162 @@
+"""Results are written whole or not at all.
+
+A result is written under a temporary sibling name, every byte is forced to disk
+(fsync), and then one rename gives it its own name::
+
+    wake.nc.partial-4711-9f3a2c   ->   wake.nc
+
+An exception removes the temporary; a killed process leaves at most the
+temporary, whose name no glob of data files matches (``*.nc`` does not). Replacing
+a directory takes two renames, old away and new in, because POSIX has no single
+one; a process killed between them leaves both, whole, as ``NAME.replaced-*`` and
+``NAME.partial-*``.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from romae.conventions import BUNDLE_FILE
+from romae.errors import PathExistsError
+
+_PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def atomic_file(path: _PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path to write; on success it becomes the file ``path``.
+
+    The temporary name ends in no data suffix, so name the format to writers that
+    guess it (``engine="netcdf4"``, ``format="png"``). Missing parent folders are made.
+
+    Raises :class:`PathExistsError` when ``path`` exists and ``overwrite`` is false, and
+    always when ``path`` is a directory; before anything is written.
+    """
+    target = _target(path)
+    _refuse_existing_file(target, overwrite)
+    temporary = _sibling(target, "partial")
+    try:
+        yield temporary
+        _refuse_existing_file(target, overwrite)  # somebody may have written it meanwhile
+        _fsync(temporary)
+        os.replace(temporary, target)
+        _fsync(target.parent)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+@contextmanager
+def atomic_directory(
+    path: _PathLike, *, overwrite: bool = False, marker: str = BUNDLE_FILE
+) -> Iterator[Path]:
+    """Yield a fresh temporary directory to fill; on success it becomes ``path``.
+
+    With ``overwrite`` an existing directory is replaced as a whole, if it is empty or
+    holds the file ``marker``: so ``-o .`` or ``-o ~`` never removes what romae did not
+    write. Missing parent folders are made.
+
+    Raises :class:`PathExistsError` when ``path`` is in the way, before anything is written.
+    """
+    target = _target(path)
+    _refuse_existing_directory(target, overwrite, marker)
+    temporary = _sibling(target, "partial")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _refuse_existing_directory(target, overwrite, marker)
+        _fsync_tree(temporary)
+        _swap_in(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _target(path: _PathLike) -> Path:
+    """Absolute path with links followed, so that a link keeps pointing where it did."""
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _sibling(target: Path, kind: str) -> Path:
+    """Name beside ``target``, so that the rename stays on one file system."""
+    # The process id alone is not unique on a file system shared between nodes.
+    return target.with_name(f"{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(3)}")
+
+
+def _refuse_existing_file(target: Path, overwrite: bool) -> None:
+    if target.is_dir():
+        raise PathExistsError(
+            f"{target} is a directory, a file was to be written there. Choose another name."
+        )
+    if target.exists() and not overwrite:
+        raise PathExistsError(_exists(target))
+
+
+def _refuse_existing_directory(target: Path, overwrite: bool, marker: str) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise PathExistsError(
+            f"{target} is a file, a directory was to be written there. Choose another name."
+        )
+    if not overwrite:
+        raise PathExistsError(_exists(target))
+    inside = sorted(entry.name for entry in target.iterdir())
+    if inside and marker not in inside:
+        raise PathExistsError(
+            f"{target} holds {inside[0]!r} and no {marker!r}: it was not written by this "
+            f"command and is not replaced. Choose another name, or remove it yourself."
+        )
+
+
+def _exists(target: Path) -> str:
+    return (
+        f"{target} exists already. Choose another name, or allow it to be replaced: "
+        "overwrite=True, --overwrite on the command line."
+    )
+
+
+def _swap_in(temporary: Path, target: Path) -> None:
+    """Rename ``temporary`` to ``target``; what was there goes away, or comes back."""
+    replaced = _sibling(target, "replaced")
+    old = target.exists()
+    if old:
+        os.rename(target, replaced)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        if old:
+            os.rename(replaced, target)
+        raise
+    _fsync(target.parent)
+    if old:
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _fsync_tree(directory: Path) -> None:
+    """Files before the directory that names them."""
+    for folder, _, names in os.walk(directory, topdown=False):
+        for name in names:
+            _fsync(Path(folder, name))
+        _fsync(Path(folder))
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
