@@ -1,1 +1,82 @@
-"""Reduced-order models of simulation fields, always measured against POD."""
+"""Reduced-order models of simulation fields, always measured against POD.
+
+What users may rely on is named here; everything else is private. Names are
+loaded on first use, so that ``import romae`` costs milliseconds and no torch.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
+    from romae.compare import compare, compare_forecasts
+    from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
+    from romae.errors import RomaeError
+    from romae.fields import open_snapshots
+    from romae.model import ReducedModel, load
+    from romae.reducers import POD, ConvAutoencoder, PODAutoencoder
+
+__all__ = [
+    "DMD",
+    "GRU",
+    "POD",
+    "Climatology",
+    "ConvAutoencoder",
+    "EchoState",
+    "PODAutoencoder",
+    "Persistence",
+    "ReducedModel",
+    "RomaeError",
+    "__version__",
+    "compare",
+    "compare_forecasts",
+    "load",
+    "open_snapshots",
+]
+
+_WHERE = {
+    "open_snapshots": "romae.fields",
+    "POD": "romae.reducers",
+    "PODAutoencoder": "romae.reducers",
+    "ConvAutoencoder": "romae.reducers",
+    "Persistence": "romae.dynamics",
+    "Climatology": "romae.dynamics",
+    "DMD": "romae.dynamics",
+    "GRU": "romae.dynamics",
+    "EchoState": "romae.dynamics",
+    "ReducedModel": "romae.model",
+    "load": "romae.model",
+    "compare": "romae.compare",
+    "compare_forecasts": "romae.compare",
+    "RomaeError": "romae.errors",
+}
+
+
+class _Face(ModuleType):
+    """``romae.compare`` is a function, and a package where it lives: the function shows.
+
+    Importing the package sets it as an attribute here, which this leaves out.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        from romae.errors import nearest
+
+        raise AttributeError(f"module 'romae' has no attribute {name!r}. {nearest(name, __all__)}")
+    globals()[name] = value = getattr(import_module(_WHERE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
