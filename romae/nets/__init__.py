@@ -1,0 +1,1 @@
+"""Plain ``nn.Module`` building blocks. They know tensors only: no files, no labels."""

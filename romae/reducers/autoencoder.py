@@ -1,0 +1,101 @@
+"""What the autoencoders share: objective, feeds, training, the start from POD.
+
+The objective is the share of the fluctuation energy that is lost,
+
+    J = mean_B sum_i W_i (x_i - x^_i)^2 / E,      E = sum_i s_i^2 / T,
+
+so that J is the mean squared error over the variance and sqrt(J) the relative L2 error, in
+the quadrature weights W, without the masked points.
+
+Every autoencoder here is POD plus a residual network whose last layer starts at zero, so
+that it starts as POD of its latent size and training can only improve on that (Linot &
+Graham 2022, "Data-driven reduced-order modeling of spatiotemporal chaos with neural
+ordinary differential equations").
+"""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from romae.errors import OptionError
+from romae.feed import ResidentFeed, StreamFeed, make_feed
+from romae.fields import Snapshots
+from romae.linalg import Decomposition
+from romae.reducers.base import Coder, FitData, Reducer
+from romae.reducers.pod import decompose_fields
+from romae.train import TrainConfig, train
+
+Scale = Literal["units", "field", "none"]
+Feed = ResidentFeed | StreamFeed
+
+
+class Autoencoder(Reducer):
+    """Base of the trained reducers. An implementation writes ``_start`` and ``_build``."""
+
+    options: ClassVar[dict[str, type]] = {"train": TrainConfig}
+
+    def __init__(self, latent: int, train: TrainConfig | None, scale: Scale) -> None:
+        super().__init__()
+        if isinstance(latent, bool) or not isinstance(latent, int) or latent < 1:
+            raise OptionError(
+                f"{self.name} latent is {latent!r}. Expected a number of latents, 1 or more."
+            )
+        self.latent, self.scale = latent, scale
+        self.train = TrainConfig() if train is None else train
+
+    @abstractmethod
+    def _start(self, pod: Decomposition, snapshots: int) -> Coder:
+        """The coder before training, for ``self.layout``; it equals POD."""
+
+    def _modes_needed(self, snapshots: Snapshots) -> int | float:
+        """How many POD modes ``_start`` wants: a number, or a fraction of the energy."""
+        return self.latent
+
+    def _feed(self, coder: Coder, snapshots: Snapshots, data: FitData, shuffle: bool) -> Feed:
+        """Batches for the objective: scaled fields, unless overridden."""
+        return make_feed(
+            snapshots,
+            data.scaling,
+            batch=self.train.batch,
+            shuffle=shuffle,
+            seed=self.train.seed,
+            device=data.device,
+        )
+
+    def _objective(self, coder: nn.Module, x: Tensor) -> Tensor:
+        """J of one batch of scaled fields (B, C, *space)."""
+        return (((x - coder(x)) ** 2) * self._weights).flatten(1).sum(1).mean()
+
+    def _fit(self, data: FitData) -> Coder:
+        train_set, valid_set = data.held_out()
+        pod = decompose_fields(data, self._modes_needed(data.snapshots))
+        if len(pod.modes) < self.latent:
+            raise OptionError(
+                f"{self.name}(latent={self.latent}): the snapshots have only {len(pod.modes)} "
+                f"independent modes above rounding. Type a latent size of {len(pod.modes)} or less."
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.train.seed)
+            coder = self._start(pod, len(data.snapshots))
+        coder.to(data.device)
+        self._energy = float(np.sum(pod.s**2)) / len(data.snapshots)
+        weights = torch.from_numpy((self.layout.quadrature / self._energy).astype(np.float32))
+        self._weights = weights.to(data.device)
+        valid_feed = None if valid_set is None else self._feed(coder, valid_set, data, False)
+        try:
+            self.history = train(
+                coder,
+                self._objective,
+                self._feed(coder, train_set, data, True),
+                valid_feed,
+                self.train,
+                label=f"{self.name} latent={self.latent}",
+                data_id=f"{train_set.fingerprint} {valid_set.fingerprint if valid_set else ''}",
+                folder=data.folder,
+            )
+        finally:
+            del self._weights
+        return coder

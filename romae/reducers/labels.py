@@ -1,0 +1,116 @@
+"""Labels of latents: times, cases and names that go in with the fields and come back out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import CASE, LATENT
+from romae.errors import DataError
+from romae.fields import Layout, Snapshots
+
+
+def latents(codes: list[np.ndarray], snapshots: Snapshots) -> xr.DataArray:
+    """Codes (T_i, k), one per case -> (time, latent), or (case, time, latent).
+
+    Cases that end early are filled with NaN; their time axes must begin alike.
+    """
+    dim = snapshots.layout.time
+    arrays = []
+    for case, code in enumerate(codes):
+        time = snapshots.times(case)
+        coords = {LATENT: np.arange(code.shape[1]), **dict(time.coords), time.name: time}
+        arrays.append(xr.DataArray(code, dims=(dim, LATENT), coords=coords, name="latents"))
+    if snapshots.layout.case is None and len(arrays) == 1:
+        return arrays[0]
+    return _stack(arrays, snapshots)
+
+
+def _stack(arrays: list[xr.DataArray], snapshots: Snapshots) -> xr.DataArray:
+    longest = max(arrays, key=lambda a: a.shape[0])
+    name = snapshots.times(0).name
+    for case, z in enumerate(arrays):
+        n = z.shape[0]
+        if not np.array_equal(z[name].values, longest[name].values[:n]):
+            raise DataError(
+                f"case {case} has another time axis (begins at {z[name].values[0]}) than the "
+                f"longest case ({longest[name].values[0]}). Latents of several cases share one "
+                f"axis; encode them one by one: reducer.encode(snapshots.isel(case=[{case}]))."
+            )
+    T, k = longest.shape
+    values = np.full((len(arrays), T, k), np.nan, dtype=longest.dtype)
+    for case, z in enumerate(arrays):
+        values[case, : z.shape[0]] = z.values
+    dim = snapshots.layout.case or CASE
+    coords: dict[str, Any] = dict(longest.coords)
+    if snapshots.params is not None:
+        coords |= {n: (dim, c.to_numpy()) for n, c in snapshots.params.items()}
+    return xr.DataArray(values, dims=(dim, *longest.dims), coords=coords, name="latents")
+
+
+def fields(
+    z: xr.DataArray, layout: Layout, decode: Callable[[np.ndarray], np.ndarray]
+) -> xr.Dataset:
+    """Latents -> labelled fields; ``decode`` maps (T, k) to physical (T, C, *space)."""
+    time = z[layout.time_name] if layout.time_name in z.coords else None
+    if z.ndim == 2:
+        return layout.to_dataset(decode(z.values), time)
+    case_dim = str(z.dims[0])
+    missing = np.isnan(z.values).all(-1)
+    flat = decode(np.where(missing[..., None], 0, z.values).reshape(-1, z.shape[-1]))
+    values = flat.reshape(*z.shape[:2], *flat.shape[1:])
+    values[missing] = np.nan
+    case = z[case_dim].drop_vars([c for c in z.coords if z[c].dims != (case_dim,)])
+    return layout.to_dataset(values, time, case=case)
+
+
+def check_latents(z: xr.DataArray, latent: int, name: str) -> None:
+    """Refuse what is not (time, latent) or (case, time, latent) of the right size."""
+    if not isinstance(z, xr.DataArray):
+        raise DataError(
+            f"{name}.decode got {type(z).__name__}. Expected the xr.DataArray that encode "
+            f"returned; for tensors type decode_tensor(z)."
+        )
+    if z.ndim not in (2, 3) or z.dims[-1] != LATENT or z.shape[-1] != latent:
+        raise DataError(
+            f"{name}.decode got latents with dims {dict(z.sizes)}. Expected ({LATENT!r}: {latent}) "
+            f"last, after time, or after case and time."
+        )
+
+
+def check_values(block: Any, snapshots: Snapshots) -> None:
+    """Refuse NaN or infinities outside the mask; they would be encoded as the mean."""
+    bad = ~np.isfinite(block.values)
+    if snapshots.layout.mask is not None:
+        bad &= snapshots.layout.mask
+    if not bad.any():
+        return
+    row, channel, *point = (int(i) for i in np.argwhere(bad)[0])
+    time = snapshots.times(block.case).values[block.start + row]
+    place = ", ".join(f"{d}={i}" for d, i in zip(snapshots.layout.space, point, strict=True))
+    raise DataError(
+        f"variable {snapshots.layout.names[channel]!r} is {block.values[(row, channel, *point)]} at "
+        f"time {time}, index {place}. Expected finite values at every point that the mask keeps; "
+        f"fill them, or leave that time out with .isel(time=...)."
+    )
+
+
+def describe(snapshots: Snapshots) -> dict[str, Any]:
+    """Where training data came from, as JSON: for provenance, and to notice leaks."""
+    first, last = snapshots.times(0).values[0], snapshots.times(snapshots.cases - 1).values[-1]
+    return {
+        "source": snapshots.source,
+        "fingerprint": snapshots.fingerprint,
+        "snapshots": len(snapshots),
+        "cases": snapshots.cases,
+        "first_time": str(first),
+        "last_time": str(last),
+    }
+
+
+def class_name(cls: type) -> str:
+    """``"POD"`` for romae's own reducers, ``"module:Class"`` for anybody else's."""
+    if cls.__module__.partition(".")[0] == "romae":
+        return cls.__name__
+    return f"{cls.__module__}:{cls.__qualname__}"

@@ -1,0 +1,56 @@
+"""What a user may set about training; every value has a default that works."""
+
+import math
+from dataclasses import dataclass
+
+from romae.errors import OptionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one training run; ``--set train.epochs=50`` on the command line.
+
+    The length is ``epochs`` passes over the data or, when ``epochs`` is None, as many as
+    make ``steps`` optimiser updates, so that one default suits 100 snapshots and 100 000.
+    """
+
+    epochs: int | None = None  # passes over the training data
+    steps: int = 6000  # optimiser updates, where epochs is None
+    batch: int = 32  # snapshots per update
+    lr: float = 2e-3  # peak learning rate of AdamW
+    weight_decay: float = 1e-6
+    warmup: float = 0.05  # share of the updates in which the learning rate rises
+    clip: float = 1.0  # largest norm of the gradient
+    patience: int | None = None  # epochs without a better validation loss before stopping
+    average: float = 0.0  # decay of the running mean of the weights (EMA); 0: none
+    seed: int = 0
+    checkpoint_seconds: float = 30.0  # time between checkpoints, where a folder is given
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train."""
+        for name in ("epochs", "steps", "batch", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError(
+                    f"train.{name} is {value}. Expected 1 or more; "
+                    f"type for example train.{name}={ {'batch': 32}.get(name, 100) }."
+                )
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise OptionError(f"train.lr is {self.lr}. Expected a positive number such as 2e-3.")
+        if not 0 <= self.warmup < 1:
+            raise OptionError(f"train.warmup is {self.warmup}. Expected a share in [0, 1).")
+        if not 0 <= self.average < 1:
+            raise OptionError(f"train.average is {self.average}. Expected a decay in [0, 1).")
+
+    def epochs_for(self, updates_per_epoch: int) -> int:
+        """Number of epochs, at least one."""
+        if self.epochs is not None:
+            return self.epochs
+        return max(1, math.ceil(self.steps / max(updates_per_epoch, 1)))
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate at ``step`` of ``total``: linear warm-up, then half a cosine to zero."""
+        rise = self.warmup * total
+        if step < rise:
+            return self.lr * (step + 1) / (rise + 1)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(total - rise, 1)))
