@@ -4,9 +4,7 @@ What users may rely on is named here; everything else is private. Names are
 loaded on first use, so that ``import romae`` costs milliseconds and no torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -53,20 +51,6 @@ _WHERE = {
     "compare_forecasts": "romae.compare",
     "RomaeError": "romae.errors",
 }
-
-
-class _Face(ModuleType):
-    """``romae.compare`` is a function, and a package where it lives: the function shows.
-
-    Importing the package sets it as an attribute here, which this leaves out.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _WHERE and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:

@@ -12,15 +12,17 @@ unions (``int | None``), ``tuple[T, ...]``, ``tuple[T, U]``, ``list[T]``,
 """
 
 import dataclasses
+import inspect
 import tomllib
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from romae.errors import MissingFileError, OptionError, UnreadableFileError, nearest
 
 T = TypeVar("T")
+_SEQUENCES = (list, tuple, Sequence)
 _SCALARS = {
     bool: "true or false",
     int: "an integer",
@@ -64,6 +66,22 @@ def read_dataclass(cls: type[T], mapping: Mapping[str, Any], *, where: str = "co
     return cls(**values)
 
 
+def read_arguments(
+    function: Callable[..., Any], mapping: Mapping[str, Any], *, where: str
+) -> dict[str, Any]:
+    """Keyword arguments of ``function`` from ``mapping``, by its signature and annotations.
+
+    A table becomes the dataclass that the annotation names (``train = {epochs = 5}``). Raises
+    :class:`OptionError` as :func:`read_dataclass` does; missing arguments are left to the call.
+    """
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
+    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
+    for key in mapping:
+        if key not in known:
+            raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, known)}")
+    return {k: _read(hints.get(k, Any), v, f"{where}.{k}") for k, v in mapping.items()}
+
+
 def _read(kind: Any, value: Any, where: str) -> Any:
     """``value`` as the type ``kind``, or an error that says what was expected at ``where``."""
     origin = get_origin(kind)
@@ -73,7 +91,7 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         return _read_literal(get_args(kind), value, where)
     if origin in (Union, types.UnionType):
         return _read_union(get_args(kind), value, where)
-    if origin in (list, tuple) or kind in (list, tuple):
+    if origin in _SEQUENCES or kind in _SEQUENCES:
         return _read_sequence(kind, value, where)
     if origin is dict or kind is dict:
         inner = get_args(kind)[1] if get_args(kind) else Any
@@ -125,11 +143,12 @@ def _read_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _read_sequence(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(kind) or kind, get_args(kind)
+    make = list if origin is list else tuple
     if not isinstance(value, list | tuple):
         raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.")
     if not arguments:
         kinds = [Any] * len(value)
-    elif origin is list or arguments[-1] is Ellipsis:
+    elif origin is not tuple or arguments[-1] is Ellipsis:
         kinds = [arguments[0]] * len(value)
     else:
         kinds = list(arguments)
@@ -138,7 +157,7 @@ def _read_sequence(kind: Any, value: Any, where: str) -> Any:
     items = (
         _read(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
     )
-    return origin(items)
+    return make(items)
 
 
 def _describe(kind: Any) -> str:
@@ -147,7 +166,7 @@ def _describe(kind: Any) -> str:
         return "one of " + ", ".join(repr(a) for a in arguments)
     if kind in _SCALARS:
         return _SCALARS[kind]
-    if (origin or kind) in (list, tuple):
+    if (origin or kind) in _SEQUENCES:
         inner = {a: None for a in arguments if a is not Ellipsis}  # ordered, once each
         return "a list of " + ", ".join(_describe(a) for a in inner) if inner else "a list"
     if origin in (Union, types.UnionType):

@@ -1,6 +1,7 @@
 """Configuration is strict: what is read is what was written, anything else is an error."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from romae.config import apply_settings, read_dataclass, read_toml
+from romae.config import apply_settings, read_arguments, read_dataclass, read_toml
 from romae.errors import MissingFileError, OptionError, UnreadableFileError
 
 
@@ -116,6 +117,24 @@ def test_settings_leave_the_mapping_alone_and_reach_into_lists():
 def test_wrong_settings(setting):
     with pytest.raises(OptionError, match="setting"):
         apply_settings({"seed": 1, "list": [0, 0]}, [setting])
+
+
+class Model:
+    def __init__(
+        self, latent: int = 2, *, hidden: Sequence[int] = (8,), train: Train | None = None
+    ):
+        self.latent, self.hidden, self.train = latent, hidden, train
+
+
+def test_arguments_follow_the_signature():
+    given = {"hidden": [4, 4], "train": {"epochs": 5}}
+    assert read_arguments(Model, given, where="m") == {"hidden": (4, 4), "train": Train(epochs=5)}
+    with pytest.raises(OptionError, match=r"'hiden'.*'hidden'"):
+        read_arguments(Model, {"hiden": [4]}, where="m")
+    with pytest.raises(OptionError, match=r"m\.train: unknown key 'epoch'.*'epochs'"):
+        read_arguments(Model, {"train": {"epoch": 5}}, where="m")
+    with pytest.raises(OptionError, match=r"m\.latent.*integer.*2\.5"):
+        read_arguments(Model, {"latent": 2.5}, where="m")
 
 
 def test_read_toml(tmp_path):

@@ -1,0 +1,70 @@
+"""Short names of reducers and dynamics, as the command line and study files spell them.
+
+The class name works too: ``kind = "pod-ae"`` and ``kind = "PODAutoencoder"`` are the
+same. Options are the constructor's own arguments, read strictly.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import romae
+from romae.config import read_arguments
+from romae.errors import OptionError, nearest
+
+REDUCERS = {"pod": "POD", "pod-ae": "PODAutoencoder", "conv": "ConvAutoencoder"}
+DYNAMICS = {
+    "persistence": "Persistence",
+    "climatology": "Climatology",
+    "dmd": "DMD",
+    "echo": "EchoState",
+    "gru": "GRU",
+}
+_SIZE = {"POD": "rank"}  # what the constructor calls the latent size, where not "latent"
+
+
+def make_reducer(
+    kind: str,
+    latent: int | float | None = None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    where: str = "options",
+) -> Any:
+    """Unfitted reducer; ``latent`` None takes the default of the class.
+
+    Raises :class:`OptionError` for unknown kinds and options, with the nearest name.
+    """
+    cls = _lookup(kind, REDUCERS, "reducer")
+    arguments = dict(options or {})
+    if latent is not None:
+        arguments[_SIZE.get(cls.__name__, "latent")] = latent
+    return cls(**read_arguments(cls, arguments, where=f"{where} ({kind})"))
+
+
+def make_dynamics(
+    kind: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    device: str = "cpu",
+    where: str = "options",
+) -> Any:
+    """Unfitted dynamics model, trained on ``device`` if it is one that trains."""
+    from romae.feed import pick_device
+
+    cls = _lookup(kind, DYNAMICS, "dynamics")
+    arguments = read_arguments(cls, options or {}, where=f"{where} ({kind})")
+    if "device" in cls.__init__.__annotations__:
+        arguments.setdefault("device", str(pick_device(device)))
+    return cls(**arguments)
+
+
+def class_name(kind: str, table: Mapping[str, str], what: str) -> str:
+    """Name of the public class that ``kind`` stands for."""
+    if kind in table.values():
+        return kind
+    if kind not in table:
+        raise OptionError(f"unknown {what} {kind!r}. {nearest(kind, [*table, *table.values()])}")
+    return table[kind]
+
+
+def _lookup(kind: str, table: Mapping[str, str], what: str) -> Any:
+    return getattr(romae, class_name(kind, table, what))
