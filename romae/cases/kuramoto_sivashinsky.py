@@ -96,7 +96,9 @@ class ETDRK4:
         self.g[-1] = 0  # the derivative of the sawtooth wave has no value at the grid points
         h = step
         # upper half of the unit circle around each h c; the lower half is its conjugate
-        z = h * self.c[:, None] + np.exp(1j * np.pi * (np.arange(CONTOUR_POINTS) + 0.5) / CONTOUR_POINTS)
+        z = h * self.c[:, None] + np.exp(
+            1j * np.pi * (np.arange(CONTOUR_POINTS) + 0.5) / CONTOUR_POINTS
+        )
         self.e, self.e2 = np.exp(h * self.c), np.exp(h * self.c / 2)
         self.q = _mean(h * (np.exp(z / 2) - 1) / z)
         self.f1 = _mean(h * (-4 - z + np.exp(z) * (4 - 3 * z + z**2)) / z**3)
