@@ -45,6 +45,10 @@ class TrainingError(RomaeError, ArithmeticError):
     """Training cannot go on: a loss that is not finite, a resume on other data."""
 
 
+class ForecastError(RomaeError, ArithmeticError):
+    """A forecast left the range of its training data, and was asked to stop there."""
+
+
 class BundleError(RomaeError, ValueError):
     """A saved model cannot be opened: not a bundle, damaged, newer, unknown class."""
 

@@ -1,0 +1,269 @@
+"""The driver of every model of the latents in time.
+
+    zn = (z - mean) / scale              each latent on its own, over all training times
+    zn_{t+1} = f(zn_{t-c+1}, .., zn_t)   the model, c = context; what a subclass writes
+    z(t_last + n dt), n = 1 .. steps     the forecast, on the continued axis
+
+The driver checks what comes in, normalises, keeps cases apart, continues the time axis
+and watches for rollouts that leave three times the range of the training latents.
+"""
+
+import inspect
+import time
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import CASE, LATENT, TIME
+from romae.dynamics.sequences import Latents, Trajectory, trajectories
+from romae.dynamics.span import Span
+from romae.dynamics.times import TimeStep, check_step, continue_axis, measure_step, time_label
+from romae.errors import DataError, ForecastError, NotFittedError, OptionError, check_option
+
+OnBlowup = Literal["clip", "raise", "nan"]
+LEFT = "left_training_range_at"
+
+
+class Dynamics(ABC):
+    """A model of latents in time: fit, forecast, save.
+
+    A subclass stores every constructor argument under its own name, lists in ``fitted``
+    the arrays that ``_fit`` sets, and writes ``_fit`` and ``_rollout``.
+
+    Attributes
+    ----------
+    context: steps of history that a forecast starts from. Earlier ones are not looked at.
+    span: scale and range of the training latents, after fit.
+    dt: the :class:`TimeStep` of the training data, after fit.
+    fit_seconds: wall time of the last fit.
+    history: what fit wants to tell, a list of dicts (training curve, search); may be empty.
+    """
+
+    context: int = 1
+    fitted: ClassVar[tuple[str, ...]] = ()
+
+    span: Span
+    dt: TimeStep
+    fit_seconds: float
+    history: list[dict[str, float]]
+
+    @abstractmethod
+    def _fit(self, sequences: list[np.ndarray]) -> None:
+        """Learn from normalised trajectories, each (T_i, k) float64, T_i >= ``minimum``."""
+
+    @abstractmethod
+    def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
+        """Continue normalised ``history`` (context, k), oldest first, by (steps, k)."""
+
+    @property
+    def minimum(self) -> int:
+        """Fewest steps a training case may have."""
+        return self.context + 1
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def latent(self) -> int:
+        """Number of latents k, after fit."""
+        return len(self.span.mean)
+
+    # fit and forecast
+
+    def fit(self, latents: Latents, params: object = None) -> Self:
+        """Learn from ``latents``: (time, latent), (case, time, latent) or a list of cases.
+
+        ``params``, one row per case, is for models that depend on parameters; the others
+        learn one law for all cases. Raises DataError when the latents cannot be used:
+        uneven or differing time steps, too few of them, NaN.
+        """
+        begin = time.perf_counter()
+        cases = trajectories(latents, "training latents")
+        for case in cases:
+            if len(case.values) < self.minimum:
+                raise DataError(
+                    f"{case.label}: {len(case.values)} steps. {self.name} with context "
+                    f"{self.context} needs at least {self.minimum} in every case; give longer "
+                    "data, or a smaller context."
+                )
+        dt = measure_step(cases[0].time, cases[0].label)
+        for case in cases[1:]:
+            check_step(case.time, dt, case.label)
+        self.__dict__.pop("fit_seconds", None)  # a fit that fails leaves no fitted model
+        self.dt, self.history = dt, []
+        self.span = Span.measure(np.concatenate([case.values for case in cases]))
+        self._fit([self.span.normalise(case.values) for case in cases])
+        self.fit_seconds = time.perf_counter() - begin
+        return self
+
+    def forecast(
+        self,
+        history: xr.DataArray,
+        steps: int,
+        *,
+        params: object = None,
+        on_blowup: OnBlowup = "clip",
+    ) -> xr.DataArray:
+        """The ``steps`` states after the last time of ``history``.
+
+        ``history``: (time, latent) or (case, time, latent), at least ``context`` steps of the
+        training dt; only the last ``context`` matter. Dimensions, other coordinates, dtype and
+        attributes of ``history`` come back, on the continued time axis.
+
+        ``on_blowup`` says what happens when a rollout leaves three times the training range:
+        "clip" holds it at the border and warns, "nan" writes NaN from there on and warns,
+        "raise" raises ForecastError. The first such time is in the attribute
+        ``left_training_range_at`` of the result, which is absent otherwise.
+        """
+        self._check_fitted()
+        check_option("on_blowup", on_blowup, ["clip", "raise", "nan"])
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise OptionError(f"steps is {steps!r}. Expected a whole number of at least 1.")
+        cases = self._starts(history)
+        last = cases[0].time[-1]
+        axis = continue_axis(last, self.dt, int(steps))
+        rolled = [self._guarded(case, int(steps)) for case in cases]
+        left = min((first for _, first in rolled if first is not None), default=None)
+        values = np.stack([z for z, _ in rolled])
+        result = _labelled(values if CASE in history.dims else values[0], axis, history)
+        if left is not None:
+            result.attrs[LEFT] = time_label(axis[left])
+            self._report(on_blowup, result, left)
+            if on_blowup == "nan":
+                for i, (_, first) in enumerate(rolled):
+                    if first is not None:
+                        where = {CASE: i} if CASE in result.dims else {}
+                        result[{**where, TIME: slice(first, None)}] = np.nan
+        return result
+
+    def _guarded(self, case: Trajectory, steps: int) -> tuple[np.ndarray, int | None]:
+        """Rollout (steps, k) held inside the span, and the first step that left it."""
+        start = self.span.normalise(case.values[-self.context :])
+        with np.errstate(over="ignore", invalid="ignore"):
+            zn, left = self.span.hold(self._rollout(start, steps), start[-1])
+        return self.span.restore(zn), left
+
+    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: int) -> None:
+        text = (
+            f"{self.name}: the rollout left three times the range of its training latents at "
+            f"step {left + 1} of {result.sizes[TIME]} (time {result.attrs[LEFT]})"
+        )
+        if on_blowup == "raise":
+            raise ForecastError(
+                f"{text}. Expected it to stay inside. Forecast fewer steps, take on_blowup='clip' "
+                "or 'nan', or fit on more data."
+            )
+        done = "held at the border" if on_blowup == "clip" else "NaN"
+        warnings.warn(f"{text}; it is {done} from there on.", UserWarning, stacklevel=3)
+
+    # checks
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "fit_seconds"):
+            raise NotFittedError(
+                f"{self.name} is not fitted. Call .fit(latents) first, or load a saved model."
+            )
+
+    def _starts(self, history: xr.DataArray) -> list[Trajectory]:
+        """The cases of ``history``, each checked, all ending at one time."""
+        if isinstance(history, list | tuple):
+            raise DataError(
+                f"history is a {type(history).__name__} of {len(history)}. A forecast continues "
+                "one time axis; call forecast for each case, or give (case, time, latent)."
+            )
+        cases = trajectories(history, "history")
+        for case in cases:
+            self._check_history(case)
+        if any(case.time.values[-1] != cases[0].time.values[-1] for case in cases):
+            ends = sorted({str(time_label(case.time.values[-1])) for case in cases})
+            raise DataError(
+                f"history: cases end at different times ({', '.join(ends[:4])}). A forecast of "
+                "several cases has one time axis; cut them to one end or call forecast for each."
+            )
+        return cases
+
+    def _check_history(self, case: Trajectory) -> None:
+        steps, k = case.values.shape
+        if k != self.latent:
+            raise DataError(
+                f"{case.label} has {k} latents, {self.name} was fitted on {self.latent}. Encode it "
+                "with the reducer of the training latents, or fit again."
+            )
+        if steps < self.context:
+            raise DataError(
+                f"{case.label} has {steps} step{'s' * (steps != 1)}, {self.name} starts from "
+                f"{self.context}. Give at least {self.context} snapshots up to the start of the "
+                "forecast, or fit with a smaller context."
+            )
+        check_step(case.time[-max(self.context, 2) :], self.dt, case.label)
+
+    # saving
+
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments, as given."""
+        names = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
+        return {name: getattr(self, name) for name in names}
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Everything that :meth:`from_state` needs: a JSON document and real arrays."""
+        self._check_fitted()
+        arrays = self.span.arrays() | {n: np.asarray(getattr(self, n)) for n in self.fitted}
+        halves = [n for n, a in arrays.items() if np.iscomplexobj(a)]
+        for n in halves:  # files of arrays hold real numbers: pairs along a last axis
+            arrays[n] = np.stack([arrays[n].real, arrays[n].imag], axis=-1)
+        document = {
+            "arguments": self.arguments(),
+            "dt": self.dt.to_state(),
+            "complex": halves,
+            "fit_seconds": self.fit_seconds,
+            "history": self.history,
+        }
+        return document, arrays
+
+    @classmethod
+    def from_state(cls, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """The fitted model that :meth:`state` described; forecasts bit for bit the same."""
+        model = cls(**document["arguments"])
+        whole = {
+            n: a[..., 0] + 1j * a[..., 1] if n in document["complex"] else a
+            for n, a in arrays.items()
+        }
+        model.span = Span(**{f.name: whole[f.name] for f in fields(Span)})
+        for n in cls.fitted:
+            setattr(model, n, whole[n])
+        model.dt = TimeStep(**document["dt"])
+        model.fit_seconds, model.history = document["fit_seconds"], document["history"]
+        return model
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the fitted model as a directory that ``romae.load`` opens."""
+        from romae.bundle import write_bundle
+
+        document, arrays = self.state()
+        module, kind = type(self).__module__, type(self).__qualname__
+        label = kind if module.startswith("romae.") else f"{module}:{kind}"
+        parts = {"": ({"class": label, **document}, arrays)}
+        return write_bundle(path, parts, overwrite=overwrite)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that saving writes."""
+        return sum(a.nbytes for a in self.state()[1].values())
+
+
+def _labelled(values: np.ndarray, axis: np.ndarray, like: xr.DataArray) -> xr.DataArray:
+    """``values`` with the names and coordinates of ``like`` and the times ``axis``."""
+    dims = (CASE, TIME, LATENT) if CASE in like.dims else (TIME, LATENT)
+    coords = {n: c for n, c in like.coords.items() if TIME not in c.dims}
+    times = xr.Variable(TIME, axis, like[TIME].attrs, like[TIME].encoding)
+    dtype = like.dtype if like.dtype.kind == "f" else np.float64
+    attrs = {n: v for n, v in like.attrs.items() if n != LEFT}
+    return xr.DataArray(
+        values.astype(dtype), dims=dims, coords={**coords, TIME: times}, name=like.name, attrs=attrs
+    )

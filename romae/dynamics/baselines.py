@@ -1,0 +1,32 @@
+"""The two forecasts that cost nothing, and that every other has to beat.
+
+    persistence   z_{t+n} = z_t
+    climatology   z_{t+n} = mean of the training latents
+
+Persistence wins over short times, climatology over long times in chaotic flows: the
+error of persistence grows to sqrt(2) times that of climatology once correlation is lost.
+"""
+
+import numpy as np
+
+from romae.dynamics.base import Dynamics
+
+
+class Persistence(Dynamics):
+    """The last state stays."""
+
+    def _fit(self, sequences: list[np.ndarray]) -> None:
+        pass
+
+    def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
+        return np.repeat(history[-1:], steps, axis=0)
+
+
+class Climatology(Dynamics):
+    """The mean of the training latents, always."""
+
+    def _fit(self, sequences: list[np.ndarray]) -> None:
+        pass
+
+    def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
+        return np.zeros((steps, history.shape[1]))  # latents arrive with their mean removed

@@ -1,0 +1,94 @@
+"""From labelled latents to plain trajectories, with everything checked.
+
+Accepted: ``(time, latent)``; ``(case, time, latent)``, where a case shorter than the
+longest ends in rows of NaN; a list of ``(time, latent)`` of different lengths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import CASE, LATENT, TIME
+from romae.errors import DataError
+
+Latents = xr.DataArray | Sequence[xr.DataArray]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One case: ``values`` of shape (T, k), float64, finite, and its times (T,)."""
+
+    label: str
+    values: np.ndarray
+    time: xr.DataArray
+
+
+def trajectories(latents: Latents, what: str) -> list[Trajectory]:
+    """Every case of ``latents``; ``what`` names them in errors.
+
+    Raises DataError for wrong dimensions, missing times, NaN, an empty or ragged list.
+    """
+    if isinstance(latents, xr.DataArray):
+        if CASE in latents.dims:
+            _check_array(latents.isel({CASE: 0}), what, latents)
+            items = [(f"{what}, case {i}", latents.isel({CASE: i})) for i in range(len(latents))]
+        else:
+            items = [(what, latents)]
+    elif isinstance(latents, Sequence) and not isinstance(latents, str | bytes):
+        items = [(f"{what}, item {i}", item) for i, item in enumerate(latents)]
+    else:
+        raise DataError(_expected(what, f"is a {type(latents).__name__}"))
+    if not items:
+        raise DataError(f"{what} holds no case. Expected at least one trajectory of latents.")
+    found = [_trajectory(array, label) for label, array in items]
+    sizes = sorted({t.values.shape[1] for t in found})
+    if len(sizes) > 1:
+        raise DataError(
+            f"{what}: cases have {', '.join(map(str, sizes))} latents. Expected one size; "
+            "encode every case with the same reducer."
+        )
+    return found
+
+
+def _trajectory(array: xr.DataArray, label: str) -> Trajectory:
+    _check_array(array, label, array)
+    array = array.transpose(TIME, LATENT)
+    values = np.asarray(array.values, dtype=np.float64)
+    filled = np.flatnonzero(~np.isnan(values).all(axis=1))
+    if not filled.size:
+        raise DataError(f"{label}: all {len(values)} times are NaN. Expected at least one state.")
+    length = int(filled[-1]) + 1
+    values, time = values[:length], array[TIME][:length]
+    if not np.isfinite(values).all():
+        at = int(np.argmin(np.isfinite(values).all(axis=1)))
+        raise DataError(
+            f"{label}: NaN or Inf in the latents at index {at} of {length} (latents "
+            f"{np.array2string(values[at], precision=3, threshold=6)}). Expected finite numbers; "
+            "look at the snapshots there, or drop them and cut the data into cases."
+        )
+    return Trajectory(label, values, time)
+
+
+def _check_array(array: object, label: str, shown: object) -> None:
+    if not isinstance(array, xr.DataArray):
+        raise DataError(_expected(label, f"is a {type(array).__name__}"))
+    if set(array.dims) != {TIME, LATENT}:
+        raise DataError(_expected(label, f"has dims {getattr(shown, 'dims', array.dims)}"))
+    if array.dtype.kind not in "iuf":
+        raise DataError(_expected(label, f"has dtype {array.dtype}"))
+    if TIME not in array.coords or array[TIME].dims != (TIME,):
+        raise DataError(
+            f"{label} has no coordinate {TIME!r}. Expected the times of the snapshots; add them "
+            f"with .assign_coords({TIME}=t)."
+        )
+
+
+def _expected(label: str, seen: str) -> str:
+    return (
+        f"{label} {seen}. Expected numbers in an xarray.DataArray with dims ({TIME}, {LATENT}) or "
+        f"({CASE}, {TIME}, {LATENT}), as `reducer.encode(data)` returns them; wrap an array z of "
+        f"shape (T, k) with xarray.DataArray(z, dims=({TIME!r}, {LATENT!r}), "
+        f"coords={{{TIME!r}: t}})."
+    )

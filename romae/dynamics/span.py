@@ -1,0 +1,66 @@
+"""Where the training latents lie: their scale, and how far a rollout may stray.
+
+    zn = (z - mean) / scale                              scale: standard deviation over time
+    low - (high - low)  <=  zn  <=  high + (high - low)  the span: three times the range
+
+A healthy forecast stays within the range or slightly outside; three times the range is
+left only by a rollout that has nothing to do with the data any more.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Span:
+    """Scale and range of the training latents; every array has shape (k,)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    low: np.ndarray  # normalised, as is high
+    high: np.ndarray
+
+    @classmethod
+    def measure(cls, z: np.ndarray) -> Self:
+        """Span of latents (T, k). A latent that never changes gets scale 1."""
+        mean, std = z.mean(axis=0), z.std(axis=0)
+        rounding = 1e-7 * np.abs(z).max(axis=0)  # latents may come in float32
+        scale = np.where(std > rounding, std, 1.0)
+        zn = (z - mean) / scale
+        return cls(mean, scale, zn.min(axis=0), zn.max(axis=0))
+
+    def normalise(self, z: np.ndarray) -> np.ndarray:
+        return (z - self.mean) / self.scale
+
+    def restore(self, zn: np.ndarray) -> np.ndarray:
+        return zn * self.scale + self.mean
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        width = np.maximum(self.high - self.low, 1.0)  # a constant latent has no range
+        return self.low - width, self.high + width
+
+    def contains(self, zn: np.ndarray) -> np.ndarray:
+        """Whether each state of (..., k) lies in the span, (...); NaN does not."""
+        low, high = self.limits()
+        return np.asarray(((zn >= low) & (zn <= high)).all(axis=-1))
+
+    def hold(self, zn: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, int | None]:
+        """Rollout (steps, k) from state ``start`` (k,) held inside the span; finite.
+
+        Also the index of the first state that was outside, None when none was. From the
+        first NaN on, the last state that was a number stays.
+        """
+        outside = ~self.contains(zn)
+        if not outside.any():
+            return zn, None
+        lost = np.isnan(zn).any(axis=1)
+        if lost.any():
+            n = int(np.argmax(lost))
+            zn = zn.copy()
+            zn[n:] = zn[n - 1] if n else start
+        return np.clip(zn, *self.limits()), int(np.argmax(outside))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}

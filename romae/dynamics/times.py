@@ -1,0 +1,185 @@
+"""Even time axes: measure the step, check it, continue it.
+
+    t_n = t_0 + n dt,   n = 0 .. T-1
+
+An axis counts as even when every t_n lies within 1 % of dt of this line, plus the
+rounding of its own type (a float32 axis far from zero cannot do better). Models of
+the latents step by dt, so an uneven axis is refused and never treated as even.
+
+Four kinds of axis occur: plain numbers in the file's own units, datetime64,
+timedelta64, and cftime dates in calendars that numpy does not know. The step of the
+last three is a whole number of nanoseconds, so continuing them is exact.
+"""
+
+import datetime
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from romae.errors import DataError
+
+TOLERANCE = 0.01  # of dt
+_NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
+_NANOSECONDS |= {"h": 3600 * 10**9, "D": 86400 * 10**9}
+Kind = Literal["number", "datetime", "timedelta", "cftime"]
+
+
+@dataclass(frozen=True)
+class TimeStep:
+    """The step dt of an even axis.
+
+    ``size``: in the axis' own units for kind "number", else whole nanoseconds.
+    ``units``: the ``units`` attribute of a numeric axis, "" when it has none.
+    """
+
+    kind: Kind
+    size: float
+    units: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "number":
+            return f"{self.size:g} {self.units}".strip()
+        return f"{self.size / 1e9:g} s"
+
+    def to_state(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def kind_of(time: xr.DataArray) -> Kind:
+    """Which of the four kinds of axis ``time`` is; DataError for anything else."""
+    letter = time.dtype.kind
+    if letter in "iuf":
+        return "number"
+    if letter in "Mm":
+        return "datetime" if letter == "M" else "timedelta"
+    if letter == "O" and time.size and hasattr(time.values.flat[0], "calendar"):
+        return "cftime"
+    raise DataError(
+        f"time coordinate {time.name!r} has dtype {time.dtype}. Expected numbers, datetime64, "
+        "timedelta64 or cftime dates. Decode it, for example with xarray.decode_cf(dataset)."
+    )
+
+
+def measure_step(time: xr.DataArray, what: str) -> TimeStep:
+    """Step of the even axis ``time``, shape (T,) with T >= 2.
+
+    Raises DataError when the axis is missing values, does not increase or is uneven.
+    """
+    kind, n = kind_of(time), time.size
+    if n < 2:
+        raise DataError(f"{what} has {n} time. Expected at least 2 to know the time step.")
+    offsets, tick = _offsets(time, kind)
+    if bool(time.isnull().any()) or not np.all(np.isfinite(offsets.astype(float))):
+        raise DataError(f"{what} has missing values in its time coordinate. Drop those times.")
+    steps = np.diff(offsets)
+    if not np.all(steps > 0):
+        at = int(np.argmax(~(steps > 0)))
+        raise DataError(
+            f"{what}: time does not increase after index {at} ({_show(time, at)}, then "
+            f"{_show(time, at + 1)}). Expected increasing times; sort with .sortby('time')."
+        )
+    dt = offsets[-1] / (n - 1)
+    rounding = 2 * _resolution(time) if kind == "number" else 0.0
+    if np.any(np.abs(offsets - dt * np.arange(n)) > TOLERANCE * dt + rounding):
+        usual = np.median(steps)
+        at = int(np.argmax(np.abs(steps - usual)))
+        raise DataError(
+            f"{what}: uneven time steps, from {steps.min() * tick:g} to {steps.max() * tick:g}"
+            f"{'' if kind == 'number' else ' s'}; the oddest lies between {_show(time, at)} and "
+            f"{_show(time, at + 1)} (index {at}). Expected an even axis. Resample first, for "
+            f"example data.interp(time={_even_axis(kind, n)}), or cut the data at the gap and "
+            "pass the pieces as a list of cases."
+        )
+    if kind == "number":
+        return TimeStep(kind, _rounded(float(dt), time), str(time.attrs.get("units", "")))
+    ns = round(int(offsets[-1]) * round(tick * 1e9) / (n - 1))
+    return TimeStep(kind, ns)
+
+
+def check_step(time: xr.DataArray, dt: TimeStep, what: str) -> None:
+    """Raise DataError unless ``time`` (T >= 1) is an axis of step ``dt``."""
+    if (kind := kind_of(time)) != dt.kind:
+        raise DataError(
+            f"{what}: time is of kind {kind}, the model was fitted on {dt.kind}. Give both the "
+            "same kind of time axis (both decoded, or both with decode_times=False)."
+        )
+    units = str(time.attrs.get("units", ""))
+    if kind == "number" and units and dt.units and units != dt.units:
+        raise DataError(
+            f"{what}: time is in {units!r}, the model was fitted on {dt.units!r}. Convert it."
+        )
+    if time.size < 2:
+        return
+    seen = measure_step(time, what)
+    slack = 2 * _resolution(time) / (time.size - 1) if kind == "number" else 0.0
+    if abs(seen.size - dt.size) > TOLERANCE * dt.size + slack:
+        raise DataError(
+            f"{what}: time step {seen}, the model was fitted with {dt}. Forecast from data of the "
+            "same step (data.isel(time=slice(None, None, n)) thins a finer axis), or fit again."
+        )
+
+
+def continue_axis(last: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
+    """Times ``t_last + dt * (1 .. steps)``, shape (steps,), in the dtype of ``last``."""
+    n, dtype = np.arange(1, steps + 1), last.dtype
+    if dt.kind == "number":
+        times = float(last) + dt.size * n
+        whole = dtype.kind in "iu" and float(dt.size).is_integer()
+        return times.astype(dtype if whole or dtype.kind == "f" else np.float64)
+    if dt.kind == "cftime":
+        step = datetime.timedelta(microseconds=dt.size / 1000)
+        return np.array([last.item() + step * int(i) for i in n], dtype=object)
+    unit = np.datetime_data(dtype)[0]
+    if int(dt.size) % _NANOSECONDS[unit]:  # a step finer than the axis can write
+        unit = "ns"
+    return last.values.astype(f"{dtype.kind}8[{unit}]") + (
+        n * (int(dt.size) // _NANOSECONDS[unit])
+    ).astype(f"m8[{unit}]")
+
+
+def time_label(time: Any) -> float | str:
+    """A time as an attribute that any file format can hold: a float, or ISO text."""
+    value = np.asarray(time)
+    if value.dtype.kind in "iuf":
+        return float(value)
+    return str(value) if value.dtype.kind in "Mm" else value.item().isoformat()
+
+
+def _offsets(time: xr.DataArray, kind: Kind) -> tuple[np.ndarray, float]:
+    """``t - t_0`` and the size of its unit (1 for numbers, else seconds)."""
+    values = time.values
+    if kind == "number":
+        return values.astype(np.float64) - float(values[0]), 1.0
+    if kind == "cftime":
+        micro = datetime.timedelta(microseconds=1)
+        return np.array([(v - values[0]) // micro for v in values], dtype=np.int64), 1e-6
+    unit = np.datetime_data(time.dtype)[0]
+    return (values - values[0]).astype(np.int64), _NANOSECONDS[unit] / 1e9
+
+
+def _resolution(time: xr.DataArray) -> float:
+    """Spacing of representable numbers at the far end of a numeric axis."""
+    if time.dtype.kind != "f":
+        return 0.0
+    return float(np.spacing(np.abs(time.values).max()))
+
+
+def _rounded(dt: float, time: xr.DataArray) -> float:
+    """0.1 rather than 0.09999999999999999, where the axis cannot tell them apart."""
+    short = float(f"{dt:.6g}")
+    far = abs(short - dt) * (time.size - 1)
+    return short if far <= 4 * max(_resolution(time), np.spacing(dt)) else dt
+
+
+def _show(time: xr.DataArray, index: int) -> str:
+    return str(time_label(time.values[index]))
+
+
+def _even_axis(kind: Kind, n: int) -> str:
+    if kind == "number":
+        return f"numpy.linspace(t[0], t[-1], {n})"
+    if kind == "cftime":
+        return f"xarray.date_range(t[0], t[-1], periods={n}, use_cftime=True)"
+    return f"pandas.date_range(t[0], t[-1], periods={n})"
