@@ -1,0 +1,77 @@
+"""Snapshots back to one xarray Dataset, still lazy where the source is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from romae.errors import DataError
+
+if TYPE_CHECKING:
+    from romae.fields.segments import Segment
+    from romae.fields.snapshots import Snapshots
+
+
+def assemble(snapshots: Snapshots) -> xr.Dataset:
+    """Join the segments along time and the trajectories along the case dimension.
+
+    One trajectory in one file is given as it was opened, cut in time. Several segments are
+    joined through dask, so that nothing is read before it is needed.
+    """
+    layout = snapshots.layout
+    several = snapshots.cases > 1 or len(snapshots.trajectories[0].segments) > 1
+    if len(set(snapshots.lengths)) > 1:
+        raise DataError(
+            f"cases of {snapshots.lengths} snapshots make no common Dataset. Expected equal "
+            "lengths; take one case, for example snapshots.isel(case=0).to_dataset()"
+        )
+    case_dim = layout.case or "case"
+    joined = []
+    for i, trajectory in enumerate(snapshots.trajectories):
+        parts = [_part(s, snapshots, lazy=several) for s in trajectory.segments]
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = xr.concat(
+                parts,
+                dim=layout.time,
+                data_vars="minimal",
+                coords="minimal",
+                compat="override",
+                join="override",
+                combine_attrs="override",
+            )
+        times = trajectory.times
+        whole = whole.assign_coords({layout.time_name: times.variable})
+        whole[layout.time_name].encoding = dict(times.encoding)
+        if snapshots.cases > 1 and case_dim not in whole.coords:
+            index = i if snapshots.params is None else snapshots.params.index[i]
+            whole = whole.assign_coords({case_dim: index})
+        joined.append(whole)
+    if snapshots.cases == 1:
+        return joined[0]
+    return xr.concat(
+        joined,
+        dim=case_dim,
+        data_vars="all",
+        coords="different",
+        compat="equals",
+        join="override",
+        combine_attrs="override",
+    )
+
+
+def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:
+    layout, steps = snapshots.layout, segment.steps
+    part = segment.dataset[list(layout.names)]
+    if lazy:
+        part = part.chunk({layout.time: max(segment.chunk, 1)})
+    part = part.isel({layout.time: slice(steps.start, steps.stop, steps.step)})
+    if layout.case is not None and layout.case in part.dims and segment.case is not None:
+        part = part.isel({layout.case: segment.case})
+    if layout.mask is not None:
+        for c, name in enumerate(layout.names):
+            mask = xr.DataArray(layout.mask[c], dims=layout.space)
+            masked = part[name].where(mask)
+            part[name] = masked.transpose(*part[name].dims)
+    return part

@@ -1,0 +1,253 @@
+"""Which dimension is time, which are space, which variables are the fields.
+
+Time is what the caller says, else what the CF conventions say (standard_name, axis, dates), else
+the dimension named ``time`` or ``t``. Space is every other dimension of the chosen variables, in
+their order; dimensions of length 1 (one level of many) are set aside and restored on writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import CASE
+from romae.errors import DataError, GridMismatchError, OptionError, nearest
+
+TIME_NAMES = ("time", "t", "times", "Time", "T", "TIME")
+NUMERIC = "fiu"
+MOST_DIMS = 3
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the dimensions of a dataset mean.
+
+    ``time``: dimension, or None when the dataset is one snapshot with a scalar time;
+    ``time_coord``: name of the coordinate, or None when times are only numbered.
+    """
+
+    names: tuple[str, ...]
+    time: str | None
+    time_coord: str | None
+    space: tuple[str, ...]
+    case: str | None
+    skipped: dict[str, str]
+
+
+def find_roles(
+    dataset: xr.Dataset,
+    label: str,
+    *,
+    variables: Sequence[str] | str | None,
+    time: str | None,
+    space: Sequence[str] | str | None,
+    case: str | None,
+) -> Roles:
+    """Decide the roles in ``dataset``, or say what keeps them from being decided."""
+    time_dim, time_coord = find_time(dataset, label, time)
+    case_dim = _find_case(dataset, label, case)
+    wanted = None if space is None else _as_names(space)
+    for d in wanted or ():
+        if d not in dataset.dims:
+            raise OptionError(
+                f"{label}: unknown space dimension {d!r}. {nearest(d, map(str, dataset.dims))}"
+            )
+    aside = {time_dim, case_dim}
+    if variables is None:
+        names, skipped = _default_fields(dataset, label, time_dim, aside, wanted)
+    else:
+        names, skipped = _chosen_fields(dataset, label, _as_names(variables), time_dim), {}
+    grid = _common_space(dataset, label, names, aside, wanted)
+    return Roles(names, time_dim, time_coord, grid, case_dim, skipped)
+
+
+def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | None, str | None]:
+    """(dimension, coordinate) of time; the dimension is None for a scalar time coordinate."""
+    if time is not None:
+        if time in dataset.dims:
+            return time, _coordinate_over(dataset, time)
+        if time in dataset.coords and dataset[time].ndim <= 1:
+            dims = dataset[time].dims
+            return (str(dims[0]) if dims else None), time
+        known = [*map(str, dataset.dims), *map(str, dataset.coords)]
+        raise OptionError(f"{label}: unknown time dimension {time!r}. {nearest(time, known)}")
+    found = _conventional_time(dataset)
+    for name in found:
+        if dataset[name].ndim == 1:
+            return str(dataset[name].dims[0]), name
+    for name in TIME_NAMES:
+        if name in dataset.dims:
+            return name, _coordinate_over(dataset, name)
+    for name in (*found, *TIME_NAMES):
+        if name in dataset.coords and dataset[name].ndim == 0:
+            return None, name
+    sizes = ", ".join(f"{d}={n}" for d, n in dataset.sizes.items())
+    raise DataError(
+        f"{label}: no time dimension found among ({sizes}). Expected one named 'time' or marked by "
+        "the CF conventions (standard_name 'time', or dates). Name it with time='...'"
+    )
+
+
+def _conventional_time(dataset: xr.Dataset) -> list[str]:
+    """Coordinates that CF marks as time, dimension coordinates first."""
+    dates = [str(n) for n, c in dataset.coords.items() if c.dtype.kind == "M" and c.ndim <= 1]
+    dates += [str(n) for n, c in dataset.coords.items() if _is_cftime(c) and c.ndim <= 1]
+    try:
+        import cf_xarray  # noqa: F401  (registers the accessor)
+
+        marked = [*dataset.cf.axes.get("T", []), *dataset.cf.coordinates.get("time", [])]
+    except ImportError:
+        marked = [
+            n
+            for n, c in dataset.coords.items()
+            if c.attrs.get("axis") == "T" or c.attrs.get("standard_name") == "time"
+        ]
+    names = [str(n) for n in marked if n in dataset.coords and dataset[n].ndim <= 1]
+    unique = list(dict.fromkeys([*names, *dates]))
+    return sorted(unique, key=lambda n: n not in dataset.dims)
+
+
+def _is_cftime(coordinate: xr.DataArray) -> bool:
+    if coordinate.dtype.kind != "O" or not coordinate.size:
+        return False
+    return hasattr(coordinate.values.ravel()[0], "calendar")
+
+
+def _coordinate_over(dataset: xr.Dataset, dim: str) -> str | None:
+    if dim in dataset.coords:
+        return dim
+    if dim in dataset.data_vars:
+        return None
+    others = [n for n in _conventional_time(dataset) if dataset[n].dims == (dim,)]
+    return others[0] if others else None
+
+
+def _find_case(dataset: xr.Dataset, label: str, case: str | None) -> str | None:
+    if case is None:
+        return CASE if CASE in dataset.dims else None
+    if case not in dataset.dims:
+        raise OptionError(
+            f"{label}: unknown case dimension {case!r}. {nearest(case, map(str, dataset.dims))}"
+        )
+    return case
+
+
+def _default_fields(
+    dataset: xr.Dataset,
+    label: str,
+    time: str | None,
+    aside: set[str | None],
+    wanted: tuple[str, ...] | None,
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """All numeric variables over time that share the most space dimensions."""
+    bounds = {v.attrs.get("bounds", v.encoding.get("bounds")) for v in dataset.variables.values()}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    skipped: dict[str, str] = {}
+    for key, array in dataset.data_vars.items():
+        name = str(key)
+        grid = _space_of(dataset, name, aside, wanted)
+        if time is not None and time not in array.dims:
+            skipped[name] = f"does not depend on {time}"
+        elif array.dtype.kind not in NUMERIC:
+            skipped[name] = f"is not numeric ({array.dtype})"
+        elif name in bounds:
+            skipped[name] = "holds the bounds of a coordinate"
+        elif not grid or (wanted is not None and set(grid) != set(wanted)):
+            skipped[name] = f"has space dimensions ({', '.join(grid)})"
+        else:
+            groups.setdefault(tuple(sorted(grid)), []).append(name)
+    if not groups:
+        reasons = "; ".join(f"{n} {why}" for n, why in skipped.items()) or "it has no variables"
+        raise DataError(
+            f"{label}: no variable to use as a field: {reasons}. Expected numeric variables over "
+            f"{time or 'time'} and one to three space dimensions; choose them with "
+            "variables=[...], time='...', space=[...]"
+        )
+    best = max(groups, key=lambda g: (len(g) if len(g) <= MOST_DIMS else 0, len(groups[g])))
+    for grid, names in groups.items():
+        if grid != best:
+            skipped |= {n: f"lies on ({', '.join(grid)}), not ({', '.join(best)})" for n in names}
+    return tuple(groups[best]), skipped
+
+
+def _chosen_fields(
+    dataset: xr.Dataset, label: str, names: tuple[str, ...], time: str | None
+) -> tuple[str, ...]:
+    if not names or len(set(names)) != len(names):
+        raise OptionError(f"variables={list(names)!r}: expected different names, at least one")
+    for name in names:
+        if name not in dataset.data_vars:
+            known = nearest(name, map(str, dataset.data_vars))
+            raise OptionError(f"{label}: unknown variable {name!r}. {known}")
+        array = dataset[name]
+        if array.dtype.kind not in NUMERIC:
+            raise DataError(
+                f"{label}: variable {name!r} has type {array.dtype}. Expected real numbers; split "
+                "complex values into two variables, for example ds[name].real and .imag"
+            )
+        if time is not None and time not in array.dims:
+            raise DataError(
+                f"{label}: variable {name!r} has dims ({', '.join(map(str, array.dims))}). "
+                f"Expected the time dimension {time!r} among them; name another with time='...', "
+                f"or leave {name!r} out of variables=[...]"
+            )
+    return names
+
+
+def _common_space(
+    dataset: xr.Dataset,
+    label: str,
+    names: Iterable[str],
+    aside: set[str | None],
+    wanted: tuple[str, ...] | None,
+) -> tuple[str, ...]:
+    names = list(names)
+    grids = {n: _space_of(dataset, n, aside, wanted) for n in names}
+    first = grids[names[0]]
+    alike = [n for n in names if set(grids[n]) == set(first)]
+    for name, grid in grids.items():
+        if set(grid) != set(first):
+            raise GridMismatchError(
+                f"{label}: variable {name!r} lies on ({', '.join(grid)}), {names[0]!r} on "
+                f"({', '.join(first)}). Expected one grid for all. Choose those that share one, "
+                f"for example variables={alike!r}"
+            )
+        for d in map(str, dataset[name].dims):
+            if d not in aside and d not in grid and dataset.sizes[d] > 1:
+                raise GridMismatchError(
+                    f"{label}: variable {name!r} has a further dimension {d!r} of "
+                    f"length {dataset.sizes[d]}, not in space={list(grid)!r}. Add it to space, "
+                    f"select one position with ds.isel({d}=0), or name it with case={d!r}"
+                )
+    if not 1 <= len(first) <= MOST_DIMS:
+        raise DataError(
+            f"{label}: {names[0]!r} has {len(first)} space dimensions ({', '.join(first)}). "
+            "Expected one to three; name the time dimension with time='...', a dimension of "
+            "trajectories with case='...', or select one position with ds.isel(...)"
+        )
+    return wanted or first
+
+
+def _space_of(
+    dataset: xr.Dataset, name: str, aside: set[str | None], wanted: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    """Space dimensions of a variable in its own order, without those of length 1."""
+    dims = [str(d) for d in dataset[name].dims if d not in aside]
+    if wanted is not None:
+        return tuple(d for d in dims if d in wanted)
+    return tuple(d for d in dims if dataset.sizes[d] > 1)
+
+
+def _as_names(names: Sequence[str] | str) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(map(str, names))
+
+
+def numeric_coordinate(coords: xr.Dataset, dim: str) -> np.ndarray | None:
+    """The 1-D coordinate of ``dim`` as float64, or None when it has no numeric one."""
+    if dim not in coords.variables:
+        return None
+    values = coords.variables[dim].values
+    return values.astype(np.float64) if values.dtype.kind in NUMERIC else None

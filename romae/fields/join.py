@@ -1,0 +1,176 @@
+"""Opened datasets to trajectories: same grid, times in order, cases apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import TIME
+from romae.errors import DataError, GridMismatchError
+from romae.fields.axes import Roles
+from romae.fields.compare import coordinate_difference
+from romae.fields.segments import Segment, Trajectory, storage_chunk
+from romae.fields.state import plain
+from romae.fields.times import as_coordinate, check_follows, check_increasing, time_encoding
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One opened dataset, its label for messages and the roles of its dimensions."""
+
+    label: str
+    dataset: xr.Dataset
+    roles: Roles
+
+    @cached_property
+    def times(self) -> np.ndarray | None:
+        """Times (T,), or None when the dataset only numbers its snapshots."""
+        if self.roles.time_coord is None:
+            return None
+        return np.atleast_1d(self.dataset[self.roles.time_coord].values)
+
+    @property
+    def length(self) -> int:
+        """Snapshots T."""
+        return int(self.dataset.sizes[self.roles.time]) if self.roles.time is not None else 1
+
+    @property
+    def cases(self) -> int | None:
+        """Length of the case dimension, or None without one."""
+        case = self.roles.case
+        return None if case is None else int(self.dataset.sizes[case])
+
+
+def check_alike(first: Piece, other: Piece) -> None:
+    """Raise :class:`GridMismatchError` unless both pieces lie on one grid."""
+    for d in first.roles.space:
+        a, b = first.dataset.sizes[d], other.dataset.sizes[d]
+        if a != b:
+            raise GridMismatchError(
+                f"{other.label}: {d} has {b} points; expected {a} as in {first.label}. "
+                "Interpolate to one grid first, or leave the file out"
+            )
+    if first.cases != other.cases:
+        raise GridMismatchError(
+            f"{other.label} has {other.cases} cases; expected {first.cases} as in {first.label}"
+        )
+    message = coordinate_difference(_grid(first), _grid(other), other.label)
+    if message:
+        raise GridMismatchError(f"{message} (as in {first.label})")
+
+
+def _grid(piece: Piece) -> xr.Dataset:
+    used = set(piece.roles.space)
+    keep = {
+        n: c.variable for n, c in piece.dataset.coords.items() if c.dims and set(c.dims) <= used
+    }
+    return xr.Dataset(coords=keep)
+
+
+def join_pieces(pieces: Sequence[Piece], cases: Literal["auto", "file"]) -> list[Trajectory]:
+    """One trajectory of all pieces, or one per file, and of each one per case inside it."""
+    for piece in pieces:
+        if not piece.length:
+            raise DataError(f"{piece.label} has no snapshot: its time dimension has length 0")
+        if piece.times is not None:
+            check_increasing(piece.times, piece.label, str(piece.roles.time_coord))
+    groups = [[p] for p in pieces] if cases == "file" else [_in_time_order(pieces)]
+    trajectories = []
+    for group in groups:
+        times = _joined_times(group)
+        segments = tuple(_segment(p) for p in group)
+        count = group[0].cases
+        for i in range(count if count is not None else 1):
+            own = segments if count is None else tuple(replace(s, case=i) for s in segments)
+            trajectories.append(Trajectory(own, times))
+    return trajectories
+
+
+def _segment(piece: Piece) -> Segment:
+    roles, dataset = piece.roles, piece.dataset
+    chunk = storage_chunk(dataset, roles.names, roles.time) if roles.time is not None else 1
+    return Segment(dataset, piece.label, range(piece.length), chunk)
+
+
+def _in_time_order(pieces: Sequence[Piece]) -> list[Piece]:
+    timed = [p for p in pieces if p.times is not None]
+    if not timed:
+        return list(pieces)
+    if len(timed) < len(pieces):
+        without = next(p.label for p in pieces if p.times is None)
+        raise DataError(
+            f"{without} has no time coordinate, {timed[0].label} has one. Expected times in all "
+            'files of one trajectory, or in none; separate trajectories open with cases="file"'
+        )
+    try:
+        ordered = sorted(pieces, key=lambda p: p.times[0])  # type: ignore[index]
+        for a, b in itertools.pairwise(ordered):
+            assert a.times is not None
+            assert b.times is not None
+            before, after = (a.label, a.times[-1]), (b.label, b.times[0])
+            check_follows(before, after, str(a.roles.time_coord))
+    except TypeError as error:
+        kinds = ", ".join(sorted({f"{p.times.dtype}" for p in timed if p.times is not None}))
+        raise DataError(
+            f"times of {pieces[0].label} and others cannot be compared ({kinds}): {error}. "
+            "Expected one kind of time and one calendar in all files"
+        ) from error
+    return ordered
+
+
+def _joined_times(group: Sequence[Piece]) -> xr.DataArray:
+    roles = group[0].roles
+    dim = roles.time or roles.time_coord or TIME
+    if group[0].times is None:
+        total = sum(p.length for p in group)
+        return as_coordinate(np.arange(total), dim, dim, {}, {})
+    name = str(roles.time_coord)
+    own = group[0].dataset[name]
+    values = np.concatenate([p.times for p in group if p.times is not None])
+    return as_coordinate(values, name, dim, plain(own.attrs), time_encoding(own.encoding))
+
+
+def case_parameters(pieces: Sequence[Piece], cases: Literal["auto", "file"]) -> pd.DataFrame | None:
+    """One row per trajectory: coordinates over the case dimension, or scalars of each file."""
+    import pandas as pd
+
+    first = pieces[0]
+    if first.roles.case is not None and cases == "auto":
+        return _over_case(first)
+    if cases == "auto":
+        return None
+    rows: dict[str, list[object]] = {}
+    for name in _scalars(first):
+        if all(name in p.dataset.coords and not p.dataset[name].dims for p in pieces):
+            values = [p.dataset[name].values[()] for p in pieces]
+            rows[name] = [
+                v for v, p in zip(values, pieces, strict=True) for _ in range(p.cases or 1)
+            ]
+    return pd.DataFrame(rows) if rows else None
+
+
+def _scalars(piece: Piece) -> list[str]:
+    coords = piece.dataset.coords
+    return [str(n) for n, c in coords.items() if not c.dims and n != piece.roles.time_coord]
+
+
+def _over_case(piece: Piece) -> pd.DataFrame | None:
+    import pandas as pd
+
+    case, coords = str(piece.roles.case), piece.dataset.coords
+    columns = {str(n): c.values for n, c in coords.items() if c.dims == (case,)}
+    index = columns.get(case, np.arange(piece.cases or 0))
+    if case == "case":
+        columns.pop(case, None)
+    if not columns:
+        return None
+    return pd.DataFrame(columns, index=pd.Index(index, name=case))

@@ -1,0 +1,171 @@
+"""From a path to a lazy Dataset, by the kind of file found there.
+
+Kinds are told apart by their first bytes, never by the name:
+
+    netCDF classic    b"CDF"            read by xarray (netCDF4 or scipy)
+    HDF5              b"\\x89HDF"        netCDF4 when it has dimension scales, else plain HDF5
+    Zarr              a directory with zarr.json, .zgroup or .zarray
+
+A new kind is one more entry of ``KINDS``: a name, a test of the path, and a function that opens
+it. Files are opened without dask: each variable is read where it is indexed, and not before.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from romae.errors import MissingDependencyError, MissingFileError, UnreadableFileError
+from romae.fields.hdf5 import is_netcdf4, open_hdf5
+
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open files: HDF5 or Zarr ``group``, xarray ``engine``, ``hdf5`` layout mapping."""
+
+    group: str | None = None
+    engine: str | None = None
+    hdf5: Mapping[str, Any] | None = None
+
+
+def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
+    """Paths that ``source`` names: a path, a glob, or a list of them; each must exist."""
+    if not isinstance(source, str | os.PathLike):
+        return [path for item in source for path in expand(item)]
+    text = os.path.expanduser(os.fspath(source))
+    if SCHEMES.match(text) or os.path.exists(text):
+        return [text]
+    if glob.has_magic(text):
+        found = sorted(glob.glob(text, recursive=True), key=natural_key)
+        if found:
+            return found
+        raise MissingFileError(
+            f"no file matches {text!r} in {os.getcwd()}. Expected at least one; look at "
+            f"`ls {os.path.dirname(text) or '.'}` and quote the pattern in a shell"
+        )
+    folder = os.path.dirname(text) or "."
+    beside = os.listdir(folder) if os.path.isdir(folder) else []
+    from romae.errors import nearest
+
+    hint = nearest(os.path.basename(text), sorted(beside)[:50]) if beside else ""
+    where = "" if os.path.isabs(text) else f" in {os.getcwd()}"
+    raise MissingFileError(f"no file {text!r}{where}. Expected a file, glob or Zarr store. {hint}")
+
+
+def natural_key(path: str) -> list[Any]:
+    """Sort key that puts run_9 before run_10."""
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path)]
+
+
+def open_path(path: str, opening: Opening) -> xr.Dataset:
+    """The Dataset at ``path``, nothing read but metadata and coordinates."""
+    name = os.path.basename(path.rstrip("/")) or path
+    if SCHEMES.match(path):
+        return _open_xarray(path, name, opening, opening.engine or "zarr")
+    for kind in KINDS:
+        if kind.recognise(path):
+            return kind.open(path, name, opening)
+    size = os.path.getsize(path) if os.path.isfile(path) else 0
+    what = "is a folder without a Zarr store" if os.path.isdir(path) else "is no data file"
+    start = "" if os.path.isdir(path) else f" ({size} bytes, starts with {_magic(path)!r})"
+    raise UnreadableFileError(
+        f"{path} {what}{start}. Expected netCDF, HDF5 or Zarr; for a folder of files give a "
+        f"glob, for example {str(Path(path) / '*.nc')!r}"
+    )
+
+
+def _magic(path: str) -> bytes:
+    if not os.path.isfile(path):
+        return b""
+    with open(path, "rb") as file:
+        return file.read(8)
+
+
+def _is_zarr(path: str) -> bool:
+    marks = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
+    return os.path.isdir(path) and any(os.path.exists(os.path.join(path, m)) for m in marks)
+
+
+def _open_netcdf3(path: str, name: str, opening: Opening) -> xr.Dataset:
+    return _open_xarray(path, name, opening, opening.engine)
+
+
+def _open_hdf5_family(path: str, name: str, opening: Opening) -> xr.Dataset:
+    try:
+        netcdf = opening.hdf5 is None and (opening.engine or is_netcdf4(path, opening.group))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if netcdf:
+        return _open_xarray(path, name, opening, opening.engine)
+    return open_hdf5(path, opening.hdf5, opening.group)
+
+
+def _open_zarr(path: str, name: str, opening: Opening) -> xr.Dataset:
+    return _open_xarray(path, name, opening, "zarr")
+
+
+def _open_xarray(path: str, name: str, opening: Opening, engine: str | None) -> xr.Dataset:
+    options: dict[str, Any] = {"group": opening.group} if opening.group else {}
+    if engine == "zarr":
+        # Without the argument a store whose metadata are not consolidated gives a warning.
+        options["consolidated"] = os.path.exists(os.path.join(path, ".zmetadata")) or None
+        options["consolidated"] = options["consolidated"] or False
+    options |= {"engine": engine, "chunks": None, "cache": False, "decode_timedelta": False}
+    try:
+        try:
+            return xr.open_dataset(path, **options)
+        except ValueError as error:
+            if "decode" not in str(error):
+                raise
+            # A time axis that is no calendar ("months since", "s since start") stays a number.
+            return xr.open_dataset(path, **options, decode_times=False)
+    except ImportError as error:
+        raise _missing(name, error) from error
+    except ValueError as error:
+        if "engine" in str(error) or "backend" in str(error):
+            raise _missing(name, error) from error
+        raise _unreadable(path, error) from error
+    except (OSError, RuntimeError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _missing(name: str, error: Exception) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"{name}: no installed library reads it ({str(error).splitlines()[0]}). Expected netCDF4 "
+        "for netCDF files and zarr for Zarr stores; type: pip install netCDF4 zarr"
+    )
+
+
+def _unreadable(path: str, error: Exception) -> UnreadableFileError:
+    size = f", {os.path.getsize(path)} bytes" if os.path.isfile(path) else ""
+    return UnreadableFileError(
+        f"{path}: cannot be opened ({str(error).splitlines()[0] if str(error) else error!r}{size})."
+        " Expected a whole netCDF, HDF5 or Zarr; the file may be truncated or still being "
+        "written, or the group may not exist. Check it with `h5dump -H` or copy it again"
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: how it is recognised and opened."""
+
+    name: str
+    recognise: Callable[[str], bool]
+    open: Callable[[str, str, Opening], xr.Dataset]
+
+
+KINDS = (
+    Kind("netCDF classic", lambda path: _magic(path)[:3] == b"CDF", _open_netcdf3),
+    Kind("HDF5", lambda path: _magic(path) == HDF5_MAGIC, _open_hdf5_family),
+    Kind("Zarr", _is_zarr, _open_zarr),
+)

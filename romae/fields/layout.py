@@ -1,0 +1,188 @@
+"""Which variable is which channel, and on what grid: the meaning of an array (B, C, *space).
+
+A snapshot x has C channels on a grid of ``shape`` points. Integrals over the grid are sums
+
+    ∫ f dΩ / ∫ dΩ  ≈  Σ_i w_i f_i / Σ_i w_i        w: quadrature weights, mean 1 over the grid
+
+restricted to the valid points of each channel (obstacles and land are masked). The layout
+carries all that turns such an array back into a labelled dataset: names, units, order of the
+dimensions, coordinates, attributes, data types and fill values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from romae.errors import DataError, GridMismatchError
+from romae.fields.compare import first_difference
+from romae.fields.state import layout_from_state, layout_to_state
+
+
+@dataclass(frozen=True)
+class Field:
+    """One physical variable.
+
+    ``attrs`` carries ``units``, ``long_name`` and the like; ``dtype`` is the decoded type in the
+    source; ``encoding`` holds ``dtype`` and ``_FillValue`` for writing; ``dims`` is the order of
+    the dimensions in the source, case and length-1 dimensions included.
+    """
+
+    name: str
+    attrs: dict[str, Any] = field(default_factory=dict)
+    dtype: str = "float32"
+    encoding: dict[str, Any] = field(default_factory=dict)
+    dims: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> str:
+        """Units as written in the source; empty when there are none."""
+        return str(self.attrs.get("units", ""))
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Channels, grid, mask and weights of snapshots (B, C, *space).
+
+    ``mask``: bool (C, *space), True where valid, or None; ``weights``: (*space), mean 1;
+    ``coords``: space coordinates (also 2-D and scalar ones); ``periodic``: one flag per space
+    axis; ``time`` and ``case`` are dimension names in the source and ``time_coord`` the name of
+    the time coordinate where it is not the dimension's.
+    """
+
+    fields: tuple[Field, ...]
+    time: str
+    space: tuple[str, ...]
+    shape: tuple[int, ...]
+    case: str | None = None
+    periodic: tuple[bool, ...] = ()
+    coords: xr.Dataset = field(default_factory=xr.Dataset)
+    mask: np.ndarray | None = None
+    weights: np.ndarray = None  # type: ignore[assignment]  # uniform when left out
+    attrs: dict[str, Any] = field(default_factory=dict)
+    time_coord: str | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if not self.periodic:
+            put(self, "periodic", (False,) * len(self.space))
+        if self.weights is None:
+            put(self, "weights", np.ones(self.shape))
+        for what, got, want in (
+            ("shape", len(self.shape), len(self.space)),
+            ("periodic", len(self.periodic), len(self.space)),
+            ("weights", self.weights.shape, self.shape),
+            ("mask", self.valid.shape, (self.channels, *self.shape)),
+        ):
+            if got != want:
+                raise DataError(f"layout: {what} has {got}, expected {want} for {self.space}")
+
+    @property
+    def channels(self) -> int:
+        """Number of fields C."""
+        return len(self.fields)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields, in channel order."""
+        return tuple(f.name for f in self.fields)
+
+    @property
+    def size(self) -> int:
+        """Numbers in one snapshot, masked ones counted: C · Π shape."""
+        return self.channels * int(np.prod(self.shape))
+
+    @property
+    def valid(self) -> np.ndarray:
+        """Valid points, bool (C, *space); all True without a mask."""
+        if self.mask is None:
+            return np.ones((self.channels, *self.shape), dtype=bool)
+        return self.mask
+
+    @property
+    def quadrature(self) -> np.ndarray:
+        """Weights per channel, float64 (C, *space); zero where masked."""
+        return self.weights[None] * self.valid
+
+    @property
+    def time_name(self) -> str:
+        """Name of the time coordinate."""
+        return self.time_coord or self.time
+
+    def check_same(self, other: Layout, what: str = "the data") -> None:
+        """Raise :class:`GridMismatchError` unless ``other`` has these fields on this grid.
+
+        Compared in this order: fields, space dimensions, shape, units, coordinates (to 1e-5 of a
+        step), mask. ``what`` says what ``other`` is, for the message.
+        """
+        if message := first_difference(self, other, what):
+            raise GridMismatchError(message)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """JSON-able description and the arrays it refers to; see :meth:`from_state`."""
+        return layout_to_state(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Layout:
+        """The layout that :meth:`to_state` described, coordinates exact in every type."""
+        return layout_from_state(cls, Field, state, arrays)
+
+    def to_dataset(
+        self,
+        values: np.ndarray,
+        time: xr.DataArray | None = None,
+        *,
+        case: xr.DataArray | None = None,
+    ) -> xr.Dataset:
+        """Label snapshots as the source was.
+
+        ``values``: (T, C, *space) or, with several cases, (N, T, C, *space), in physical units;
+        ``time``: its coordinate, length T; ``case``: coordinate of length N whose own
+        coordinates are the parameters. Masked points become NaN. Floating fields get the
+        source's type; integer fields stay floating, for a reconstruction is no integer.
+        """
+        values = np.asarray(values)
+        lead = values.ndim - 1 - len(self.shape)
+        if lead not in (1, 2) or values.shape[lead:] != (self.channels, *self.shape):
+            expected = ("T", self.channels, *self.shape)
+            raise GridMismatchError(
+                f"cannot label an array of shape {values.shape}: expected {expected} for fields "
+                f"{', '.join(self.names)} on ({', '.join(self.space)})"
+            )
+        case_dim = str(case.dims[0]) if case is not None and case.dims else self.case or "case"
+        dims = ((case_dim,) if lead == 2 else ()) + (self.time, *self.space)
+        data = {
+            f.name: self._variable(c, f, values[(slice(None),) * lead + (c,)], dims)
+            for c, f in enumerate(self.fields)
+        }
+        result = xr.Dataset(data, coords=self.coords.variables, attrs=dict(self.attrs))
+        if time is not None:
+            variable = xr.Variable((self.time,), np.asarray(time.values), dict(time.attrs))
+            variable.encoding = dict(time.encoding)
+            result = result.assign_coords({self.time_name: variable})
+            result[self.time_name].encoding = dict(time.encoding)
+        if case is not None and case.dims:
+            result = result.assign_coords({str(k): v.variable for k, v in case.coords.items()})
+            if case_dim not in result.coords:
+                result = result.assign_coords({case_dim: case.variable})
+        return result
+
+    def _variable(self, c: int, f: Field, values: np.ndarray, dims: tuple[str, ...]) -> xr.Variable:
+        if self.mask is not None:
+            values = np.where(self.mask[c], values, np.nan)
+        if np.dtype(f.dtype).kind == "f":
+            values = values.astype(f.dtype, copy=False)
+        variable = xr.Variable(dims, values, dict(f.attrs), dict(f.encoding))
+        if not f.dims:
+            return variable
+        known = {*dims, self.case}
+        squeezed = {d: 1 for d in f.dims if d not in known}
+        order = [d for d in f.dims if d in dims or d in squeezed]
+        order = [d for d in dims if d not in order] + order
+        if squeezed:
+            variable = variable.set_dims({**squeezed, **dict(zip(dims, values.shape, strict=True))})
+        return variable.transpose(*order)

@@ -1,0 +1,169 @@
+"""open_snapshots: paths or Datasets in, Snapshots out, nothing read but what describes them.
+
+Each source becomes a list of lazy Datasets. The first decides what is a field, time and space;
+the others must agree. Their times, in order, make a trajectory; with ``cases="file"`` or a case
+dimension there are several.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from romae.errors import OptionError, check_option
+from romae.fields.axes import find_roles
+from romae.fields.describe import Extras, describe
+from romae.fields.join import Piece, case_parameters, check_alike, join_pieces
+from romae.fields.kinds import Opening, expand, open_path
+from romae.fields.mask import first_mask
+from romae.fields.snapshots import Snapshots
+
+Source = (
+    str
+    | os.PathLike[str]
+    | xr.Dataset
+    | xr.DataArray
+    | Snapshots
+    | Sequence[str | os.PathLike[str] | xr.Dataset | xr.DataArray]
+)
+
+
+def open_snapshots(
+    source: Source,
+    *,
+    variables: Sequence[str] | str | None = None,
+    time: str | None = None,
+    space: Sequence[str] | str | None = None,
+    case: str | None = None,
+    cases: Literal["auto", "file"] = "auto",
+    periodic: str | Sequence[str] | Mapping[str, bool | float] | None = None,
+    mask: str | xr.DataArray | np.ndarray | None = None,
+    weights: str | xr.DataArray | np.ndarray | None = None,
+    group: str | None = None,
+    engine: str | None = None,
+    hdf5: Mapping[str, Any] | None = None,
+) -> Snapshots:
+    """Open simulation snapshots lazily.
+
+    Parameters
+    ----------
+    source : path, glob, list of paths, Zarr store, Dataset, DataArray or Snapshots
+        Several files are one trajectory in time order. Snapshots are returned as they are.
+    variables : names of the fields, in channel order. Default: all numeric variables over time
+        that share the most space dimensions. In plain HDF5 also paths, such as "/flow/u".
+    time, space, case : names of dimensions (``time`` also of a coordinate) where they are not
+        found by the CF conventions or by name. A dimension ``case`` holds trajectories.
+    cases : "file" makes every file a trajectory; scalar coordinates are its parameters.
+    periodic : periodic space dimensions; a mapping gives their length, {"x": 6.283}, or a flag.
+        Default: those whose coordinate has the attribute ``periodic`` (or ``axis_periodic``) = 1.
+    mask : True or 1 where valid: name of a variable, or an array over space. Default: the points
+        that are not NaN in the first snapshot.
+    weights : quadrature weights such as cell areas: name of a variable, or an array over space.
+        Default: from the coordinates, see :mod:`romae.fields.weights`.
+    group, engine : group in the file; xarray backend.
+    hdf5 : layout of plain HDF5, see :mod:`romae.fields.hdf5`.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        Nothing there, or not readable as data.
+    DataError, GridMismatchError
+        No time axis, times that do not increase, a field without values, grids that differ.
+    OptionError
+        A name that the data do not have.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> wave = xr.DataArray(np.zeros((5, 8)), dims=("time", "x"), name="u")
+    >>> open_snapshots(wave).shape
+    (5, 1, 8)
+    """
+    given = (variables, time, space, case, periodic, mask, weights, group, engine, hdf5)
+    check_option("cases", cases, ["auto", "file"])
+    if isinstance(source, Snapshots):
+        if cases != "auto" or any(option is not None for option in given):
+            raise OptionError(
+                "options were given with Snapshots that are open already. Expected a path or a "
+                "Dataset; pass the options where the data are opened first"
+            )
+        return source
+    variables, hdf5 = _paths_to_layout(variables, hdf5)
+    found, text = _load(source, Opening(group=group, engine=engine, hdf5=hdf5))
+    label, first = found[0]
+    names = {"time": time, "case": case}
+    roles = find_roles(first, label, variables=variables, space=space, **names)
+    pieces = [Piece(label, first, roles)]
+    for other, dataset in found[1:]:
+        same = find_roles(dataset, other, variables=roles.names, space=roles.space, **names)
+        pieces.append(Piece(other, dataset, same))
+        check_alike(pieces[0], pieces[-1])
+    trajectories = join_pieces(pieces, cases)
+    extras = Extras(periodic=periodic, mask=mask, weights=weights)
+    layout = describe(pieces[0], extras, scalars=cases == "auto")
+    params = case_parameters(pieces, cases)
+    about: dict[str, Any] = {"source": text, "params": params, "skipped": roles.skipped}
+    opened = Snapshots(layout, trajectories, **about, masked_by_user=mask is not None)
+    if mask is not None:
+        return opened
+    valid = first_mask(
+        opened.read_raw(0, 1)[0],
+        layout.names,
+        trajectories[0],
+        lambda t: opened.read_raw(t, t + 1)[0],
+    )
+    if valid is None:
+        return opened
+    layout = describe(pieces[0], extras, scalars=cases == "auto", valid=valid)
+    return Snapshots(layout, trajectories, **about)
+
+
+def _load(source: Any, opening: Opening) -> tuple[list[tuple[str, xr.Dataset]], str]:
+    """Labelled lazy Datasets and one line that says where they come from."""
+    if isinstance(source, xr.Dataset | xr.DataArray):
+        return [("dataset", _as_dataset(source))], "in-memory dataset"
+    if not isinstance(source, str | os.PathLike | Sequence):
+        raise OptionError(
+            f"cannot open {type(source).__name__} as snapshots. Expected a path, a glob, a list of "
+            "paths, an xarray Dataset or DataArray; wrap an array first, for example "
+            "xr.DataArray(x, dims=('time', 'y', 'x'), name='u')"
+        )
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        if not source:
+            raise OptionError("an empty list names no snapshots. Expected at least one path")
+        if all(isinstance(s, xr.Dataset | xr.DataArray) for s in source):
+            labelled = [(f"dataset {i}", _as_dataset(s)) for i, s in enumerate(source)]
+            return labelled, f"{len(source)} in-memory datasets"
+    paths = expand(source)
+    labels = [os.path.basename(p.rstrip("/")) or p for p in paths]
+    if len(set(labels)) < len(labels):
+        labels = paths
+    text = str(source) if isinstance(source, str | os.PathLike) else labels[0]
+    if len(paths) > 1:
+        text = f"{os.path.basename(text) or text} ({len(paths)} files)"
+        if not isinstance(source, str | os.PathLike):
+            text = f"{labels[0]} to {labels[-1]} ({len(paths)} files)"
+    return [(n, open_path(p, opening)) for n, p in zip(labels, paths, strict=True)], text
+
+
+def _as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
+    if isinstance(source, xr.DataArray):
+        return source.to_dataset(name=source.name if source.name is not None else "field")
+    return source
+
+
+def _paths_to_layout(
+    variables: Sequence[str] | str | None, hdf5: Mapping[str, Any] | None
+) -> tuple[Sequence[str] | str | None, Mapping[str, Any] | None]:
+    """HDF5 paths among ``variables`` become the fields of the layout mapping."""
+    if variables is None:
+        return None, hdf5
+    names = [variables] if isinstance(variables, str) else list(variables)
+    if not any("/" in n for n in names):
+        return names, hdf5
+    fields = {n.rstrip("/").rsplit("/", 1)[-1]: n for n in names}
+    return list(fields), {**(hdf5 or {}), "fields": fields}
