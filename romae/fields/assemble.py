@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
-from romae.errors import DataError
+from romae.errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from romae.fields.segments import Segment
@@ -48,6 +49,11 @@ def assemble(snapshots: Snapshots) -> xr.Dataset:
             index = i if snapshots.params is None else snapshots.params.index[i]
             whole = whole.assign_coords({case_dim: index})
         joined.append(whole)
+        if not np.array_equal(times.values, snapshots.times(0).values):
+            raise DataError(
+                f"case {i} has other times than case 0, so they make no common Dataset. Take one "
+                f"case, for example snapshots.isel(case={i}).to_dataset()"
+            )
     if snapshots.cases == 1:
         return joined[0]
     return xr.concat(
@@ -65,7 +71,9 @@ def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:
     layout, steps = snapshots.layout, segment.steps
     part = segment.dataset[list(layout.names)]
     if lazy:
-        part = part.chunk({layout.time: max(segment.chunk, 1)})
+        part = _chunked(part, {layout.time: segment.chunk} if layout.time in part.dims else {})
+    if layout.time not in part.dims:  # one snapshot with a scalar time
+        part = part.expand_dims(layout.time)
     part = part.isel({layout.time: slice(steps.start, steps.stop, steps.step)})
     if layout.case is not None and layout.case in part.dims and segment.case is not None:
         part = part.isel({layout.case: segment.case})
@@ -75,3 +83,13 @@ def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:
             masked = part[name].where(mask)
             part[name] = masked.transpose(*part[name].dims)
     return part
+
+
+def _chunked(part: xr.Dataset, chunks: dict[str, int]) -> xr.Dataset:
+    try:
+        return part.chunk(chunks)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "joining several files or cases to one lazy Dataset needs dask, which is not "
+            "installed. Type: pip install dask; or read by snapshots.read(start, stop)"
+        ) from error

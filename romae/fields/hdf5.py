@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SPACE_NAMES = ("z", "y", "x")
 TIME_LIKE = ("time", "t", "times")
+HIDDEN = ("DIMENSION_LIST", "DIMENSION_LABELS", "REFERENCE_LIST", "CLASS", "NAME", "_Netcdf4Dimid")
 PARTS = ("fields", "dims", "coords", "attrs")
 
 
@@ -94,10 +95,9 @@ def open_hdf5(path: str, layout: Mapping[str, Any] | None, group: str | None) ->
     manager = CachingFileManager(h5py.File, os.path.abspath(path), mode="r")
     try:
         with manager.acquire_context() as file:
-            top = file[group] if group else file
-            return _build(top, path, layout, manager)
-    except KeyError as error:
-        raise OptionError(f"{path}: no group {group!r}. Expected one of its groups") from error
+            if group and group not in file:
+                raise OptionError(f"{path}: no HDF5 group {group!r}. {nearest(group, file)}")
+            return _build(file[group] if group else file, path, layout, manager)
     except OSError as error:
         raise UnreadableFileError(f"{path}: HDF5 cannot open it ({error})") from error
 
@@ -246,8 +246,7 @@ def _variable(
     extra: Mapping[str, Any],
 ) -> xr.Variable:
     array = H5Array(manager, dataset.name, dataset.shape, dataset.dtype)
-    hidden = ("DIMENSION_LIST", "DIMENSION_LABELS", "REFERENCE_LIST", "CLASS", "NAME")
-    attrs = {k: _text(v) for k, v in dataset.attrs.items() if k not in hidden}
+    attrs = {k: _text(v) for k, v in dataset.attrs.items() if k not in HIDDEN}
     encoding: dict[str, Any] = {"source": dataset.file.filename, "original_shape": dataset.shape}
     if dataset.chunks:
         encoding["chunksizes"] = dataset.chunks
@@ -257,6 +256,8 @@ def _variable(
 
 
 def _text(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray) and value.dtype.kind in "SO":

@@ -22,7 +22,13 @@ from typing import Any
 
 import xarray as xr
 
-from romae.errors import MissingDependencyError, MissingFileError, UnreadableFileError
+from romae.errors import (
+    MissingDependencyError,
+    MissingFileError,
+    OptionError,
+    UnreadableFileError,
+    nearest,
+)
 from romae.fields.hdf5 import is_netcdf4, open_hdf5
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -40,6 +46,10 @@ class Opening:
 
 def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     """Paths that ``source`` names: a path, a glob, or a list of them; each must exist."""
+    if not isinstance(source, str | os.PathLike | Sequence):
+        raise OptionError(
+            f"a {type(source).__name__} among the sources. Expected only paths, or only Datasets"
+        )
     if not isinstance(source, str | os.PathLike):
         return [path for item in source for path in expand(item)]
     text = os.path.expanduser(os.fspath(source))
@@ -55,8 +65,6 @@ def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
         )
     folder = os.path.dirname(text) or "."
     beside = os.listdir(folder) if os.path.isdir(folder) else []
-    from romae.errors import nearest
-
     hint = nearest(os.path.basename(text), sorted(beside)[:50]) if beside else ""
     where = "" if os.path.isabs(text) else f" in {os.getcwd()}"
     raise MissingFileError(f"no file {text!r}{where}. Expected a file, glob or Zarr store. {hint}")
@@ -142,7 +150,8 @@ def _open_xarray(path: str, name: str, opening: Opening, engine: str | None) -> 
 def _missing(name: str, error: Exception) -> MissingDependencyError:
     return MissingDependencyError(
         f"{name}: no installed library reads it ({str(error).splitlines()[0]}). Expected netCDF4 "
-        "for netCDF files and zarr for Zarr stores; type: pip install netCDF4 zarr"
+        "for netCDF files and zarr for Zarr stores; type: pip install netCDF4 zarr. With h5py "
+        "alone, netCDF4 files open as plain HDF5: hdf5={}"
     )
 
 

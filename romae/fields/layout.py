@@ -44,6 +44,10 @@ class Field:
         return str(self.attrs.get("units", ""))
 
 
+def _shape(array: np.ndarray | None) -> tuple[int, ...] | None:
+    return None if array is None else array.shape
+
+
 @dataclass(frozen=True, eq=False)
 class Layout:
     """Channels, grid, mask and weights of snapshots (B, C, *space).
@@ -76,9 +80,9 @@ class Layout:
             ("shape", len(self.shape), len(self.space)),
             ("periodic", len(self.periodic), len(self.space)),
             ("weights", self.weights.shape, self.shape),
-            ("mask", self.valid.shape, (self.channels, *self.shape)),
+            ("mask", _shape(self.mask), (self.channels, *self.shape)),
         ):
-            if got != want:
+            if got not in (want, None):
                 raise DataError(f"layout: {what} has {got}, expected {want} for {self.space}")
 
     @property
@@ -160,6 +164,10 @@ class Layout:
             for c, f in enumerate(self.fields)
         }
         result = xr.Dataset(data, coords=self.coords.variables, attrs=dict(self.attrs))
+        for name in self.coords.variables:
+            # CF: coordinates have no missing values; xarray would write a _FillValue for floats.
+            if result[name].dtype.kind == "f":
+                result[name].encoding = {"_FillValue": None}
         if time is not None:
             variable = xr.Variable((self.time,), np.asarray(time.values), dict(time.attrs))
             variable.encoding = dict(time.encoding)

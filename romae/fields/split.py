@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from romae.errors import DataError, OptionError
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def cut_points(n: int, fractions: Sequence[float], gap: int, what: str) -> list[tuple[int, int]]:
     """(start, stop) of each part of ``n`` things.
 
-    Part i is [round(n Σ_{j<i} f_j) + gap, round(n Σ_{j≤i} f_j)); the first starts at 0. Fractions that sum to less than 1 leave out the end.
+    Part i is [round(n Σ_{j<i} f_j) + gap, round(n Σ_{j≤i} f_j)); the first starts at 0.
+    Fractions that sum to less than 1 leave out the end.
     """
     if not fractions or any(not 0 < f <= 1 for f in fractions) or sum(fractions) > 1 + 1e-9:
         raise OptionError(
@@ -50,7 +52,7 @@ def take_cases(
     if isinstance(case, slice):
         chosen = list(range(n)[case])
     else:
-        chosen = [int(i) for i in ([case] if isinstance(case, int) else case)]
+        chosen = [int(case)] if isinstance(case, Integral) else [int(i) for i in case]  # type: ignore[union-attr]
     for i in chosen:
         if not -n <= i < n:
             raise OptionError(f"case {i} of {n}: expected 0 to {n - 1}")
