@@ -3,7 +3,7 @@
     s_t + c s_x = 0,    s(x, t) = (pi w)^(-1/2) exp(-(x - x0 - c t)^2 / w)
 
 on [0, 1] with w = 2e-4, x0 = 0.1, c = 10 and t in [0, 0.1]: the pulse crosses the
-domain, and half of it has left at the last time (there is an outflow, no period).
+domain, and has left it on the right at the last time (the domain is not periodic).
 The states lie on a curve, while POD needs a mode per pulse width. Even snapshots
 are for training and odd ones for testing, so a test state lies between two training
 states: interpolation along the curve, not extrapolation.

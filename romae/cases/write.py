@@ -63,6 +63,8 @@ def _write(
         dims = _define_axes(file, case)
         T, C, *space = case.shape
         chunk = (min(T, max(TIME_CHUNK, CHUNK_BYTES // (4 * int(np.prod(space))))), *space)
+        # by this CF attribute the parameters are coordinates of the fields, not fields
+        auxiliary = {"coordinates": " ".join(case.parameters())} if case.parameters() else {}
         fields = []
         for name, attributes in case.variables.items():
             field = file.createVariable(
@@ -73,7 +75,7 @@ def _write(
                 chunksizes=(1,) * (len(dims) - len(chunk)) + chunk,
                 compression="zlib" if compression == "zlib" else None,
             )
-            field.setncatts({"units": "1", **attributes})
+            field.setncatts({"units": "1", **attributes, **auxiliary})
             fields.append(field)
         for j, trajectory in enumerate(case.trajectories()):
             for start, stop, block in _checked(case, j, trajectory):
