@@ -19,7 +19,6 @@ from romae.share import share_path
 
 WIDTH, HEIGHT = 4.2, 2.5  # inches at 100 dots per inch
 COLOURS = 160
-SIZE = {"cylinder": "demo", "kolmogorov": "demo", "shallow-water": "demo"}  # others: by default
 TIMES = 150  # of a long line over time: more would be stripes
 
 
@@ -31,9 +30,11 @@ def draw_thumbnail(name: str, path: str | os.PathLike[str], *, size: str = "demo
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    with tempfile.TemporaryDirectory() as folder:
-        with xr.open_dataset(make_case(name, size, Path(folder, "case.nc"))) as data:
-            _draw(figure.subplots(), data)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        xr.open_dataset(make_case(name, size, Path(folder, "case.nc"))) as data,
+    ):
+        _draw(figure.subplots(), data)
     return _save(figure, Path(path))
 
 
