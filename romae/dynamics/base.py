@@ -8,28 +8,26 @@ The driver checks what comes in, normalises, keeps cases apart, continues the ti
 and watches for rollouts that leave three times the range of the training latents.
 """
 
-import inspect
 import time
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import fields
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import xarray as xr
 
 from romae.conventions import CASE, LATENT, TIME
+from romae.dynamics.saving import Saved
 from romae.dynamics.sequences import Latents, Trajectory, trajectories
 from romae.dynamics.span import Span
-from romae.dynamics.times import TimeStep, check_step, continue_axis, measure_step, time_label
-from romae.errors import DataError, ForecastError, NotFittedError, OptionError, check_option
+from romae.dynamics.times import check_step, continue_axis, measure_step, time_label
+from romae.errors import DataError, ForecastError, OptionError, check_option
 
 OnBlowup = Literal["clip", "raise", "nan"]
 LEFT = "left_training_range_at"
 
 
-class Dynamics(ABC):
+class Dynamics(Saved, ABC):
     """A model of latents in time: fit, forecast, save.
 
     A subclass stores every constructor argument under its own name, lists in ``fitted``
@@ -45,12 +43,6 @@ class Dynamics(ABC):
     """
 
     context: int = 1
-    fitted: ClassVar[tuple[str, ...]] = ()
-
-    span: Span
-    dt: TimeStep
-    fit_seconds: float
-    history: list[dict[str, float]]
 
     @abstractmethod
     def _fit(self, sequences: list[np.ndarray]) -> None:
@@ -64,10 +56,6 @@ class Dynamics(ABC):
     def minimum(self) -> int:
         """Fewest steps a training case may have."""
         return self.context + 1
-
-    @property
-    def name(self) -> str:
-        return type(self).__name__
 
     @property
     def latent(self) -> int:
@@ -164,12 +152,6 @@ class Dynamics(ABC):
 
     # checks
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "fit_seconds"):
-            raise NotFittedError(
-                f"{self.name} is not fitted. Call .fit(latents) first, or load a saved model."
-            )
-
     def _starts(self, history: xr.DataArray) -> list[Trajectory]:
         """The cases of ``history``, each checked, all ending at one time."""
         if isinstance(history, list | tuple):
@@ -202,59 +184,6 @@ class Dynamics(ABC):
                 "forecast, or fit with a smaller context."
             )
         check_step(case.time[-max(self.context, 2) :], self.dt, case.label)
-
-    # saving
-
-    def arguments(self) -> dict[str, Any]:
-        """Constructor arguments, as given."""
-        names = [p for p in inspect.signature(type(self).__init__).parameters if p != "self"]
-        return {name: getattr(self, name) for name in names}
-
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Everything that :meth:`from_state` needs: a JSON document and real arrays."""
-        self._check_fitted()
-        arrays = self.span.arrays() | {n: np.asarray(getattr(self, n)) for n in self.fitted}
-        halves = [n for n, a in arrays.items() if np.iscomplexobj(a)]
-        for n in halves:  # files of arrays hold real numbers: pairs along a last axis
-            arrays[n] = np.stack([arrays[n].real, arrays[n].imag], axis=-1)
-        document = {
-            "arguments": self.arguments(),
-            "dt": self.dt.to_state(),
-            "complex": halves,
-            "fit_seconds": self.fit_seconds,
-            "history": self.history,
-        }
-        return document, arrays
-
-    @classmethod
-    def from_state(cls, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
-        """The fitted model that :meth:`state` described; forecasts bit for bit the same."""
-        model = cls(**document["arguments"])
-        whole = {
-            n: a[..., 0] + 1j * a[..., 1] if n in document["complex"] else a
-            for n, a in arrays.items()
-        }
-        model.span = Span(**{f.name: whole[f.name] for f in fields(Span)})
-        for n in cls.fitted:
-            setattr(model, n, whole[n])
-        model.dt = TimeStep(**document["dt"])
-        model.fit_seconds, model.history = document["fit_seconds"], document["history"]
-        return model
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the fitted model as a directory that ``romae.load`` opens."""
-        from romae.bundle import write_bundle
-
-        document, arrays = self.state()
-        module, kind = type(self).__module__, type(self).__qualname__
-        label = kind if module.startswith("romae.") else f"{module}:{kind}"
-        parts = {"": ({"class": label, **document}, arrays)}
-        return write_bundle(path, parts, overwrite=overwrite)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays that saving writes."""
-        return sum(a.nbytes for a in self.state()[1].values())
 
 
 def _labelled(values: np.ndarray, axis: np.ndarray, like: xr.DataArray) -> xr.DataArray:

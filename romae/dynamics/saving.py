@@ -1,0 +1,93 @@
+"""A fitted model of the latents as a bundle: a JSON document and real arrays."""
+
+import inspect
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from romae.bundle import Bundle, write_bundle
+from romae.dynamics.span import Span
+from romae.dynamics.times import TimeStep
+from romae.errors import BundleError, NotFittedError
+
+
+class Saved:
+    """Saving of a model that keeps its arguments under their own names and lists ``fitted``."""
+
+    fitted: ClassVar[tuple[str, ...]] = ()  # names of the arrays that _fit sets
+
+    span: Span
+    dt: TimeStep
+    fit_seconds: float
+    history: list[dict[str, float]]
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments, as given."""
+        return {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{n}={v!r}' for n, v in self.arguments.items())})"
+
+    def to_bundle(self) -> Bundle:
+        """Document and arrays; see :mod:`romae.bundle`. Raises NotFittedError."""
+        self._check_fitted()
+        arrays = self.span.arrays() | {n: np.asarray(getattr(self, n)) for n in self.fitted}
+        pairs = [n for n, a in arrays.items() if np.iscomplexobj(a)]
+        for n in pairs:  # files of arrays hold real numbers: pairs along a last axis
+            arrays[n] = np.stack([arrays[n].real, arrays[n].imag], axis=-1)
+        cls = type(self)
+        own = cls.__module__.startswith("romae.")
+        document = {
+            "class": cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}",
+            "kind": "dynamics",
+            "arguments": self.arguments,
+            "dt": self.dt.to_state(),
+            "complex": pairs,
+            "fit_seconds": self.fit_seconds,
+            "history": self.history,
+        }
+        return document, arrays
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """The fitted model that :meth:`to_bundle` described; forecasts bit for bit the same."""
+        document, arrays = bundle
+        try:
+            model = cls(**document["arguments"])
+            pairs = document["complex"]
+            whole = {n: a[..., 0] + 1j * a[..., 1] if n in pairs else a for n, a in arrays.items()}
+            model.span = Span(**{f.name: whole[f.name] for f in fields(Span)})
+            for n in cls.fitted:
+                setattr(model, n, whole[n])
+            model.dt = TimeStep(**document["dt"])
+            model.fit_seconds, model.history = document["fit_seconds"], document["history"]
+        except (KeyError, TypeError, IndexError) as error:
+            raise BundleError(
+                f"the saved {cls.__name__} lacks or has too much of {error}. Expected what this "
+                "version of the class writes; fit it again."
+            ) from error
+        return model
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the fitted model as the directory ``path``; ``romae.load`` opens it."""
+        return write_bundle(path, {"": self.to_bundle()}, overwrite=overwrite)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all saved arrays."""
+        return sum(a.nbytes for a in self.to_bundle()[1].values())
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "fit_seconds"):
+            raise NotFittedError(
+                f"this {self.name} has not been fitted. Call .fit(latents) first, or open a "
+                "fitted one with romae.load(path)."
+            )
