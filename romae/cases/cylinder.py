@@ -22,7 +22,7 @@ structure of particle-laden flow at high Reynolds numbers"). The discrete Laplac
 sides is diagonal under the cosine transform DCT-II, so div u vanishes to rounding.
 
 The stored fields are means over faces and over coarsen x coarsen cells, cut to a window around the
-wake; points inside the cylinder are NaN, the same ones at all times.
+wake; the mask is r >= 1/2 at the centres of the stored points.
 """
 
 from collections.abc import Iterator
@@ -33,14 +33,14 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import fft
 
+from romae.cases.base import Axis, Case, axis
 from romae.errors import OptionError
 
-Attrs = dict[str, Any]
 Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Cylinder:
+class Cylinder(Case):
     """Cylinder wake: one trajectory of (u, v) on the limit cycle, shape (time, 2, y, x).
 
     Raises :class:`~romae.errors.OptionError` for a window that does not fit into the domain and for
@@ -50,18 +50,22 @@ class Cylinder:
     reynolds: float = 100.0  # U D / nu
     cells: int = 16  # solver cells per diameter
     coarsen: int = 1  # solver cells per stored point, along each axis
-    upstream: float = 5.0  # D, inlet to centre of the cylinder
+    upstream: float = 8.0  # D, inlet to centre of the cylinder
     downstream: float = 15.0  # D, centre to outlet
-    height: float = 12.0  # D, between the free-slip sides
+    height: float = 16.0  # D, between the free-slip sides
     window: tuple[float, float, float] = (2.0, 14.0, 6.0)  # D, stored: upstream, downstream, height
-    dt: float = 0.016  # D/U
+    dt: float = 0.0155  # D/U
     save_every: int = 9  # steps between snapshots
     transient: float = 100.0  # D/U, computed and not stored
     snapshots: int = 600
 
     name: ClassVar[str] = "cylinder"
-    title: ClassVar[str] = "Flow past a circular cylinder at low Reynolds number"
-    variables: ClassVar[dict[str, Attrs]] = {
+    title: ClassVar[str] = "Vortex street behind a circular cylinder"
+    source: ClassVar[str] = (
+        "staggered-grid projection method (Harlow & Welch 1965, van Kan 1986), "
+        "volume-fraction forcing in the cylinder (Kajishima et al. 2001)"
+    )
+    variables: ClassVar[dict[str, dict[str, Any]]] = {
         "u": {"long_name": "streamwise velocity over inflow velocity", "units": "1"},
         "v": {"long_name": "transverse velocity over inflow velocity", "units": "1"},
     }
@@ -74,52 +78,53 @@ class Cylinder:
                 f"larger than the domain {(self.upstream, self.downstream, self.height)}; "
                 "make the window smaller or the domain larger"
             )
+        if any(length * self.cells % self.coarsen for length in (up + down, height)):
+            raise OptionError(
+                f"the cylinder's window of {up + down:g} x {height:g} D has "
+                f"{(up + down) * self.cells:g} x {height * self.cells:g} solver cells, not a "
+                f"multiple of coarsen = {self.coarsen}; change coarsen or window"
+            )
         # 1.8 U is above the largest velocity beside the cylinder at the blockages of interest.
-        limit = min(0.6 / (1.8 * self.cells), 0.25 * self.reynolds / self.cells**2)
+        limit = min(0.6 / (1.8 * self.cells), self.reynolds / (8.0 * self.cells**2))
         if self.dt > limit:
             raise OptionError(
                 f"the cylinder's dt = {self.dt} D/U is unstable with {self.cells} cells per "
                 f"diameter at Re = {self.reynolds:g}; set dt to at most {limit:.3g}"
             )
 
-    # -- the case protocol -----------------------------------------------------------------------
-
-    def coords(self) -> dict[str, tuple[Array, Attrs]]:
-        """Centres of the stored points along y and x, in diameters from the cylinder's centre."""
+    def coords(self) -> dict[str, Axis]:
+        """Centres of the stored points, in diameters from the cylinder's centre."""
         up, down, height = self.window
         h = self.coarsen / self.cells
         x = h * (np.arange(round((up + down) / h)) + 0.5) - up
         y = h * (np.arange(round(height / h)) + 0.5) - 0.5 * height
         return {
-            "y": (y, {"long_name": "transverse position over diameter", "units": "1", "axis": "Y"}),
-            "x": (x, {"long_name": "streamwise position over diameter", "units": "1", "axis": "X"}),
+            "y": axis(y, "transverse position over diameter", axis="Y"),
+            "x": axis(x, "streamwise position over diameter", axis="X"),
         }
 
-    def times(self) -> tuple[Array, Attrs]:
+    def times(self) -> Axis:
         """Times since the first stored snapshot, in D/U."""
         values = self.dt * self.save_every * np.arange(self.snapshots)
-        return values, {"long_name": "time times inflow velocity over diameter", "units": "1"}
+        return axis(values, "time times inflow velocity over diameter", axis="T")
 
-    def parameters(self) -> dict[str, tuple[Array, Attrs]]:
-        """No parameter varies: there is one trajectory."""
-        return {}
+    def mask(self) -> Array:
+        """True outside the cylinder, (y, x)."""
+        y, x = (a.values for a in self.coords().values())
+        return np.hypot(x, y[:, None]) >= 0.5
 
     def trajectories(self) -> Iterator[Iterator[Array]]:
-        """The trajectory, in blocks (1, 2, y, x) of float32; NaN inside the cylinder."""
+        """The one trajectory, snapshot by snapshot, (1, 2, y, x) of float32."""
         yield self._snapshots()
 
     def _snapshots(self) -> Iterator[Array]:
         flow = Flow(self)
         for _ in range(round(self.transient / self.dt)):
             flow.step()
-        (y, _), (x, _) = self.coords().values()
-        solid = x**2 + y[:, None] ** 2 < 0.25
         for n in range(self.snapshots):
             for _ in range(self.save_every if n else 0):
                 flow.step()
-            fields = self._store(flow)
-            fields[:, solid] = np.nan
-            yield fields[None].astype(np.float32)
+            yield self._store(flow)[None].astype(np.float32)
 
     def _store(self, flow: "Flow") -> Array:
         """Cell means of u and v in the window, shape (2, y, x)."""
