@@ -75,7 +75,10 @@ def read_arguments(
     :class:`OptionError` as :func:`read_dataclass` does; missing arguments are left to the call.
     """
     known = [name for name in inspect.signature(function).parameters if name != "self"]
-    hints = get_type_hints(function.__init__ if isinstance(function, type) else function)
+    # A class has its annotations at __init__; signature finds that by itself.
+    hints = get_type_hints(
+        getattr(function, "__init__", function) if inspect.isclass(function) else function
+    )
     for key in mapping:
         if key not in known:
             raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, known)}")

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from romae.conventions import BUNDLE_FILE
 from romae.errors import PathExistsError
@@ -73,6 +74,24 @@ def atomic_directory(
     except BaseException:
         _remove(temporary)
         raise
+
+
+def check_output(
+    path: _PathLike,
+    kind: Literal["file", "directory"],
+    *,
+    overwrite: bool = False,
+    marker: str = BUNDLE_FILE,
+) -> None:
+    """Raise :class:`PathExistsError` now if ``path`` could not be written later.
+
+    For the start of long work, so that it does not fail at its end.
+    """
+    target = Path(os.path.realpath(path))
+    if kind == "file":
+        _refuse_existing_file(target, overwrite)
+    else:
+        _refuse_existing_directory(target, overwrite, marker)
 
 
 def _target(path: _PathLike) -> Path:

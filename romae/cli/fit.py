@@ -1,0 +1,117 @@
+"""``romae fit``: snapshots in, a fitted model out."""
+
+from typing import Any
+
+import click
+
+from romae.cli.command import Result, command
+from romae.cli.options import (
+    DataOptions,
+    data_options,
+    device_option,
+    files_argument,
+    output_option,
+    overwrite_option,
+    parts,
+    set_option,
+    split_options,
+)
+
+
+@command("fit")
+@click.argument("kind", metavar="pod|pod-ae|conv")
+@files_argument
+@output_option("Model to write, a directory such as wake.rom.")
+@click.option("--latent", metavar="K", help="Latent size; for pod also an energy fraction.")
+@click.option("--dynamics", metavar="dmd|gru|echo", help="Fit these dynamics on the latents too.")
+@set_option
+@click.option(
+    "--checkpoint", metavar="DIR", help="Where a killed training is kept and goes on from."
+)
+@split_options
+@data_options
+@device_option
+@overwrite_option
+def fit(
+    kind: str,
+    files: tuple[str, ...],
+    output: str,
+    latent: str | None,
+    dynamics: str | None,
+    settings: tuple[str, ...],
+    checkpoint: str | None,
+    split: Any,
+    data: DataOptions,
+    device: str,
+    overwrite: bool,
+) -> Result:
+    """Fit a model to the snapshots in FILES.
+
+    \b
+    romae fit pod wake.nc -o pod.rom --latent 8
+    romae fit pod-ae wake.nc -o ae.rom --latent 2 --set train.steps=2000
+    romae fit conv wake.nc -o wake.rom --latent 2 --dynamics gru --set dynamics.hidden=32
+
+    --set takes the arguments of the reducer, and after `dynamics.` those of the dynamics.
+    """
+    from romae.config import apply_settings
+    from romae.files import check_output
+    from romae.kinds import make_dynamics, make_reducer
+
+    check_output(output, "directory", overwrite=overwrite)
+    options = apply_settings({}, settings)
+    dynamics_options = options.pop("dynamics", {})
+    reducer = make_reducer(kind, latent_size(latent), options, where="--set")
+    steps = make_dynamics(dynamics, dynamics_options, device=device) if dynamics else None
+    train, validation, _ = parts(data.open(files), split)
+    assert train is not None
+    model = reducer.fit(train, validation, device=device, checkpoint=checkpoint)
+    if steps is not None:
+        from romae.model import ReducedModel
+
+        model = ReducedModel(reducer, steps).fit(train, device=device)
+    model.save(output, overwrite=overwrite)
+    return _report(model, reducer, len(train), output)
+
+
+def latent_size(text: str | None) -> int | float | None:
+    """``"8"`` is a size, ``"0.99"`` an energy fraction."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no number. Type a latent size such as 8, or for pod an energy fraction "
+            "such as 0.99.",
+            param_hint="--latent",
+        ) from None
+
+
+def _report(model: Any, reducer: Any, snapshots: int, output: str) -> Result:
+    from romae.fields.summary import human_bytes
+    from romae.progress import format_info, format_seconds
+
+    last = reducer.history[-1] if reducer.history else {}
+    facts = {
+        "model": output,
+        "reducer": reducer.name,
+        "latent": reducer.latent,
+        "dynamics": model.dynamics.name if model is not reducer else None,
+        "snapshots": snapshots,
+        "fit_seconds": reducer.fit_seconds,
+        "bytes": model.nbytes,
+        "last": last,
+    }
+    name = " + ".join(filter(None, [f"{reducer.name} k={reducer.latent}", facts["dynamics"]]))
+    lines = [
+        f"{name}: {snapshots} snapshots, {format_seconds(reducer.fit_seconds)}, "
+        f"{human_bytes(model.nbytes)}",
+        format_info(dict(last)),
+        f"wrote {output}",
+    ]
+    return Result("\n".join(filter(None, lines)), facts)

@@ -1,0 +1,166 @@
+"""What a study file may say. Unknown keys are errors that name the nearest one."""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from romae.config import apply_settings, read_dataclass, read_toml
+from romae.errors import OptionError, nearest
+from romae.kinds import DYNAMICS, REDUCERS, class_name
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """``[data]``: files, or a reference case to make; how to read and to divide them."""
+
+    files: str | list[str] | None = None  # paths and globs, from the folder of the study file
+    case: str | None = None  # name of a reference case, instead of files
+    size: str = "demo"
+    settings: Table = field(default_factory=dict)  # changed arguments of the case
+    variables: list[str] | None = None
+    time: str | None = None
+    space: list[str] | None = None
+    periodic: list[str] | None = None
+    mask: str | None = None
+    weights: str | None = None
+    cases: Literal["auto", "file"] = "auto"
+    split: tuple[float, float, float] = (0.7, 0.15, 0.15)  # train, validation, test
+    split_by: Literal["time", "case"] = "time"
+    gap: int = 0  # snapshots (or cases) left out between the parts
+
+    def __post_init__(self) -> None:
+        if (self.files is None) == (self.case is None):
+            raise OptionError(
+                "study [data]: expected either files or case, got "
+                f"{'neither' if self.files is None else 'both'}. Write for example "
+                'files = "wake-*.nc" or case = "cylinder".'
+            )
+        if self.case is None and self.settings:
+            raise OptionError("study [data]: settings change a reference case; files have none.")
+
+    def opening(self) -> Table:
+        """Arguments of ``open_snapshots`` that were given."""
+        names = ("variables", "time", "space", "periodic", "mask", "weights", "cases")
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReducerSpec:
+    """One ``[[reducers]]``: a kind, one latent size or several, arguments of the class."""
+
+    kind: str
+    latent: int | float | list[int]
+    options: Table = field(default_factory=dict)
+    name: str | None = None  # in tables and figures, instead of the class name
+
+    def labels(self) -> dict[str, int | float]:
+        """Names of the steps and folders, with the latent size of each: pod-ae-2."""
+        sizes = self.latent if isinstance(self.latent, list) else [self.latent]
+        stem = (self.name or self.kind).lower().replace(" ", "-")
+        return {f"{stem}-{size}": size for size in sizes}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsSpec:
+    """One ``[[dynamics]]``: a kind, fitted on the latents of each reducer named in ``on``."""
+
+    kind: str
+    on: list[str] | None = None  # labels such as pod-ae-2; all reducers otherwise
+    options: Table = field(default_factory=dict)
+    name: str | None = None  # in tables and figures, instead of the class name
+
+    def labels(self, reducers: Iterable[str]) -> dict[str, str]:
+        """Names of the steps and folders, with the reducer of each: pod-ae-2+gru."""
+        stem = (self.name or self.kind).lower().replace(" ", "-")
+        return {f"{label}+{stem}": label for label in self.on or reducers}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """``[forecast]``: from many starts in the test data."""
+
+    steps: int = 100
+    starts: int = 20
+    threshold: float = 0.4  # of the NRMSE, for the valid prediction time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """``[report]``."""
+
+    title: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """``[run]``: what changes where and how it is computed, not what."""
+
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study file."""
+
+    data: Data
+    reducers: list[ReducerSpec]
+    name: str = "study"
+    dynamics: list[DynamicsSpec] = field(default_factory=list)
+    forecast: Forecast = field(default_factory=Forecast)
+    report: Report = field(default_factory=Report)
+    run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        """What does not need the data is checked here, before any work."""
+        if not self.reducers:
+            raise OptionError(
+                "study: no [[reducers]]. Expected at least one, such as kind = 'pod'."
+            )
+        labels = [label for spec in self.reducers for label in spec.labels()]
+        for spec in self.reducers:
+            class_name(spec.kind, REDUCERS, "reducer")
+        for one in self.dynamics:
+            class_name(one.kind, DYNAMICS, "dynamics")
+            for label in one.on or []:
+                if label not in labels:
+                    raise OptionError(
+                        f"study [[dynamics]] {one.kind}: on = {label!r}. {nearest(label, labels)}"
+                    )
+        _check_once(labels, "[[reducers]]")
+        _check_once([p for one in self.dynamics for p in one.labels(labels)], "[[dynamics]]")
+
+    def resolved(self) -> Table:
+        """Everything that was decided, with the defaults, as plain tables."""
+        return dataclasses.asdict(self)
+
+
+def _check_once(labels: list[str], where: str) -> None:
+    for label in labels:
+        if labels.count(label) > 1:
+            raise OptionError(
+                f"study {where}: {label!r} appears {labels.count(label)} times. Give one of them a "
+                "name of its own."
+            )
+
+
+def read_study(path: str | Path, settings: Iterable[str] = ()) -> Study:
+    """The study in the TOML file ``path``, with ``settings`` such as ``run.seed=1`` put in.
+
+    File patterns are taken from the folder of the study. Raises :class:`MissingFileError`,
+    :class:`UnreadableFileError` and :class:`OptionError`.
+    """
+    table = apply_settings({"name": Path(path).stem, **read_toml(path)}, settings)
+    study = read_dataclass(Study, table, where=str(path))
+    if study.data.files is None:
+        return study
+    given = study.data.files
+    base = Path(path).resolve().parent
+    files = [str(base / f) for f in ([given] if isinstance(given, str) else given)]
+    # One pattern stays one string: several paths are a list that has to exist as it is.
+    data = dataclasses.replace(study.data, files=files[0] if isinstance(given, str) else files)
+    return dataclasses.replace(study, data=data)
