@@ -14,17 +14,18 @@ class TensorScaling:
     """:class:`romae.fields.Scaling` for tensors (B, C, *space) on one device."""
 
     def __init__(self, scaling: Scaling, device: torch.device | str = "cpu") -> None:
-        d = scaling.mean.ndim - 1
-        # A masked point's mean is NaN, which turns to zero after scaling.
+        scale = np.asarray(scaling.scale).reshape(-1, *([1] * (scaling.mean.ndim - 1)))
         self.mean = torch.as_tensor(scaling.mean, dtype=torch.float32, device=device)
-        scale = np.asarray(scaling.scale).reshape(-1, *([1] * d))
         self.scale = torch.as_tensor(scale, dtype=torch.float32, device=device)
+        mask = scaling.valid
+        self.masked = None if mask is None else torch.as_tensor(~mask, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
         """Physical units -> dimensionless, zero where masked."""
-        z = (x - self.mean) / self.scale
-        return z.masked_fill_(z.isnan(), 0.0)
+        z = (x - self.mean).div_(self.scale)
+        return z if self.masked is None else z.masked_fill_(self.masked, 0.0)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Dimensionless -> physical units, NaN where masked."""
-        return z * self.scale + self.mean
+        x = torch.addcmul(self.mean, z, self.scale)
+        return x if self.masked is None else x.masked_fill_(self.masked, torch.nan)

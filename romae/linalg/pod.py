@@ -25,8 +25,7 @@ import scipy.linalg
 Method = Literal["auto", "svd", "snapshots", "covariance"]
 Blocks = Callable[[], Iterator[tuple[int, np.ndarray]]]  # (first row, rows (b, n))
 
-SVD_ENTRIES = 30_000_000  # Y in float64 of up to 240 MB is decomposed directly
-SVD_SIDE = 600  # and up to this smaller side, where it costs about a second
+SVD_ENTRIES = 4_000_000  # Y of up to so many entries is decomposed directly, in about a second
 PANEL_BYTES = 1 << 30  # rows held at once while Y Y^T is formed
 
 
@@ -55,8 +54,7 @@ def decompose(
     """
     T, n = shape
     if method == "auto":
-        small = T * n <= SVD_ENTRIES and min(T, n) <= SVD_SIDE
-        method = "svd" if small else ("snapshots" if n >= T else "covariance")
+        method = "svd" if T * n <= SVD_ENTRIES else ("snapshots" if n >= T else "covariance")
     if method == "svd":
         Y = _gather(blocks, shape)
         _, s, modes = scipy.linalg.svd(Y, full_matrices=False, overwrite_a=True)

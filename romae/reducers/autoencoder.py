@@ -36,6 +36,7 @@ class Autoencoder(Reducer):
     """Base of the trained reducers. An implementation writes ``_start`` and ``_build``."""
 
     options: ClassVar[dict[str, type]] = {"train": TrainConfig}
+    default_train: ClassVar[TrainConfig]
 
     def __init__(self, latent: int, train: TrainConfig | None, scale: Scale) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Autoencoder(Reducer):
                 f"{self.name} latent is {latent!r}. Expected a number of latents, 1 or more."
             )
         self.latent, self.scale = latent, scale
-        self.train = TrainConfig() if train is None else train
+        self.train = self.default_train if train is None else train
 
     @abstractmethod
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
@@ -59,7 +60,7 @@ class Autoencoder(Reducer):
         return make_feed(
             snapshots,
             data.scaling,
-            batch=self.train.batch,
+            batch=self.train.batch_for(len(data.snapshots)),
             shuffle=shuffle,
             seed=self.train.seed,
             device=data.device,

@@ -75,6 +75,8 @@ class ConvAutoencoder(Autoencoder):
     scale : as for :class:`romae.POD`.
     """
 
+    default_train = TrainConfig(steps=3000)
+
     def __init__(
         self,
         latent: int = 2,

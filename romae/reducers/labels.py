@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from romae.conventions import CASE, LATENT
+from romae.conventions import CASE, LATENT, TIME
 from romae.errors import DataError
 from romae.fields import Layout, Snapshots
 
@@ -14,54 +14,49 @@ from romae.fields import Layout, Snapshots
 def latents(codes: list[np.ndarray], snapshots: Snapshots) -> xr.DataArray:
     """Codes (T_i, k), one per case -> (time, latent), or (case, time, latent).
 
-    Cases that end early are filled with NaN; their time axes must begin alike.
+    The dimensions have these names whatever the source calls its own. Cases that end early
+    are filled with NaN; their time axes must begin alike.
     """
-    dim = snapshots.layout.time
-    arrays = []
-    for case, code in enumerate(codes):
-        time = snapshots.times(case)
-        coords = {LATENT: np.arange(code.shape[1]), **dict(time.coords), time.name: time}
-        arrays.append(xr.DataArray(code, dims=(dim, LATENT), coords=coords, name="latents"))
+    arrays = [_labelled(code, snapshots.times(case)) for case, code in enumerate(codes)]
     if snapshots.layout.case is None and len(arrays) == 1:
         return arrays[0]
-    return _stack(arrays, snapshots)
-
-
-def _stack(arrays: list[xr.DataArray], snapshots: Snapshots) -> xr.DataArray:
-    longest = max(arrays, key=lambda a: a.shape[0])
-    name = snapshots.times(0).name
+    longest = max(arrays, key=len)
     for case, z in enumerate(arrays):
-        n = z.shape[0]
-        if not np.array_equal(z[name].values, longest[name].values[:n]):
+        if not np.array_equal(z[TIME].values, longest[TIME].values[: len(z)]):
             raise DataError(
-                f"case {case} has another time axis (begins at {z[name].values[0]}) than the "
-                f"longest case ({longest[name].values[0]}). Latents of several cases share one "
+                f"case {case} has another time axis (begins at {z[TIME].values[0]}) than the "
+                f"longest case ({longest[TIME].values[0]}). Latents of several cases share one "
                 f"axis; encode them one by one: reducer.encode(snapshots.isel(case=[{case}]))."
             )
-    T, k = longest.shape
-    values = np.full((len(arrays), T, k), np.nan, dtype=longest.dtype)
+    values = np.full((len(arrays), *longest.shape), np.nan, dtype=longest.dtype)
     for case, z in enumerate(arrays):
-        values[case, : z.shape[0]] = z.values
-    dim = snapshots.layout.case or CASE
+        values[case, : len(z)] = z.values
     coords: dict[str, Any] = dict(longest.coords)
     if snapshots.params is not None:
-        coords |= {n: (dim, c.to_numpy()) for n, c in snapshots.params.items()}
-    return xr.DataArray(values, dims=(dim, *longest.dims), coords=coords, name="latents")
+        coords |= {str(n): (CASE, c.to_numpy()) for n, c in snapshots.params.items()}
+    return xr.DataArray(values, dims=(CASE, TIME, LATENT), coords=coords, name="latents")
+
+
+def _labelled(code: np.ndarray, time: xr.DataArray) -> xr.DataArray:
+    axis = xr.Variable((TIME,), time.values, dict(time.attrs), dict(time.encoding))
+    coords = {TIME: axis, LATENT: np.arange(code.shape[1])}
+    return xr.DataArray(code, dims=(TIME, LATENT), coords=coords, name="latents")
 
 
 def fields(
     z: xr.DataArray, layout: Layout, decode: Callable[[np.ndarray], np.ndarray]
 ) -> xr.Dataset:
     """Latents -> labelled fields; ``decode`` maps (T, k) to physical (T, C, *space)."""
-    time = z[layout.time_name] if layout.time_name in z.coords else None
+    time = z[TIME] if TIME in z.coords else None
     if z.ndim == 2:
         return layout.to_dataset(decode(z.values), time)
-    case_dim = str(z.dims[0])
     missing = np.isnan(z.values).all(-1)
     flat = decode(np.where(missing[..., None], 0, z.values).reshape(-1, z.shape[-1]))
     values = flat.reshape(*z.shape[:2], *flat.shape[1:])
     values[missing] = np.nan
-    case = z[case_dim].drop_vars([c for c in z.coords if z[c].dims != (case_dim,)])
+    case = z[CASE].drop_vars([c for c in z.coords if z[c].dims != (CASE,)])
+    if layout.case is not None and layout.case != CASE:
+        case = case.rename({CASE: layout.case})
     return layout.to_dataset(values, time, case=case)
 
 
@@ -72,10 +67,10 @@ def check_latents(z: xr.DataArray, latent: int, name: str) -> None:
             f"{name}.decode got {type(z).__name__}. Expected the xr.DataArray that encode "
             f"returned; for tensors type decode_tensor(z)."
         )
-    if z.ndim not in (2, 3) or z.dims[-1] != LATENT or z.shape[-1] != latent:
+    if z.dims not in ((TIME, LATENT), (CASE, TIME, LATENT)) or z.shape[-1] != latent:
         raise DataError(
-            f"{name}.decode got latents with dims {dict(z.sizes)}. Expected ({LATENT!r}: {latent}) "
-            f"last, after time, or after case and time."
+            f"{name}.decode got latents of {dict(z.sizes)}. Expected dims (time, latent: {latent}) "
+            f"or (case, time, latent: {latent})."
         )
 
 

@@ -84,6 +84,8 @@ class PODAutoencoder(Autoencoder):
     scale : as for :class:`romae.POD`.
     """
 
+    default_train = TrainConfig(steps=20_000)  # updates of a small dense network are cheap
+
     def __init__(
         self,
         latent: int = 2,
@@ -122,10 +124,8 @@ class PODAutoencoder(Autoencoder):
         with torch.no_grad():
             batches = scaled_batches(snapshots, data.scaling, data.device)
             parts = [coder.coordinates(x) for _, x in batches]
-        config = self.train
-        return ResidentFeed(
-            torch.cat(parts), batch=config.batch, shuffle=shuffle, seed=config.seed
-        )
+        batch = self.train.batch_for(len(data.snapshots))
+        return ResidentFeed(torch.cat(parts), batch=batch, shuffle=shuffle, seed=self.train.seed)
 
     def _objective(self, coder: nn.Module, x: Tensor) -> Tensor:
         """J in POD coordinates; modes are orthonormal in W, so distances are the same."""

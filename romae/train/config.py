@@ -16,7 +16,7 @@ class TrainConfig:
 
     epochs: int | None = None  # passes over the training data
     steps: int = 6000  # optimiser updates, where epochs is None
-    batch: int = 32  # snapshots per update
+    batch: int | None = None  # snapshots per update; None: a sixteenth of them, 16 to 256
     lr: float = 2e-3  # peak learning rate of AdamW
     weight_decay: float = 1e-6
     warmup: float = 0.05  # share of the updates in which the learning rate rises
@@ -32,8 +32,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(
-                    f"train.{name} is {value}. Expected 1 or more; "
-                    f"type for example train.{name}={ {'batch': 32}.get(name, 100) }."
+                    f"train.{name} is {value}. Expected 1 or more; type train.{name}=100, or leave "
+                    f"it out."
                 )
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise OptionError(f"train.lr is {self.lr}. Expected a positive number such as 2e-3.")
@@ -41,6 +41,10 @@ class TrainConfig:
             raise OptionError(f"train.warmup is {self.warmup}. Expected a share in [0, 1).")
         if not 0 <= self.average < 1:
             raise OptionError(f"train.average is {self.average}. Expected a decay in [0, 1).")
+
+    def batch_for(self, snapshots: int) -> int:
+        """Snapshots per update, for a training set of ``snapshots``."""
+        return self.batch or min(max(snapshots // 16, 16), 256)
 
     def epochs_for(self, updates_per_epoch: int) -> int:
         """Number of epochs, at least one."""

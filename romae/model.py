@@ -1,0 +1,125 @@
+"""A reduced model: a reducer and the dynamics of its latents.
+
+    history x_0 ... x_t  --E-->  z_0 ... z_t  --dynamics-->  z_{t+1} ...  --D-->  x_{t+1} ...
+
+and the one place that opens whatever was saved, ``load``.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import xarray as xr
+
+from romae import dynamics as dynamics_module
+from romae import reducers as reducers_module
+from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
+from romae.dynamics import Dynamics
+from romae.errors import BundleError, DataError, nearest
+from romae.fields import open_snapshots
+from romae.reducers import Reducer
+
+Source = Any
+
+
+class ReducedModel:
+    """A reducer with a model of its latents in time, saved as one bundle.
+
+    ``reducer`` may be fitted already: then ``fit`` fits the dynamics alone.
+    """
+
+    def __init__(self, reducer: Reducer, dynamics: Dynamics) -> None:
+        self.reducer, self.dynamics = reducer, dynamics
+
+    def fit(
+        self, data: Source, validation: Source | None = None, *, device: str = "auto"
+    ) -> Self:
+        """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``."""
+        snapshots = open_snapshots(data)
+        if getattr(self.reducer, "module", None) is None:
+            self.reducer.fit(snapshots, validation, device=device)
+        params = snapshots.params
+        self.dynamics.fit(self.reducer.encode(snapshots), params=params)
+        return self
+
+    def encode(self, data: Source) -> xr.DataArray:
+        """Latents of ``data``: see :meth:`Reducer.encode`."""
+        return self.reducer.encode(data)
+
+    def decode(self, latents: xr.DataArray) -> xr.Dataset:
+        """Fields of ``latents``: see :meth:`Reducer.decode`."""
+        return self.reducer.decode(latents)
+
+    def forecast(self, history: Source, steps: int, *, on_blowup: str = "clip") -> xr.Dataset:
+        """``steps`` snapshots after the last time of ``history``, on the continued time axis.
+
+        Only the last ``dynamics.context`` snapshots of ``history`` are read. ``on_blowup`` is
+        ``clip``, ``raise`` or ``nan``: see :meth:`Dynamics.forecast`.
+        """
+        return self.decode(self.forecast_latents(history, steps, on_blowup=on_blowup))
+
+    def forecast_latents(
+        self, history: Source, steps: int, *, on_blowup: str = "clip"
+    ) -> xr.DataArray:
+        """As :meth:`forecast`, before decoding: (time, latent) or (case, time, latent)."""
+        snapshots = open_snapshots(history)
+        snapshots.require(self.dynamics.context, f"a forecast by {self.dynamics.name}")
+        if len(set(snapshots.lengths)) > 1:
+            raise DataError(
+                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots. Expected one "
+                f"length; forecast case by case: .isel(case=[0])."
+            )
+        needed = max(self.dynamics.context, 2)  # two times tell the step
+        recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))
+        z = self.reducer.encode(recent)
+        return self.dynamics.forecast(z, steps, on_blowup=on_blowup)  # type: ignore[arg-type]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all saved arrays, of reducer and dynamics."""
+        return self.reducer.nbytes + self.dynamics.nbytes
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the directory ``path``; :func:`load` opens it."""
+        parts: dict[str, Bundle] = {
+            "": ({"class": "ReducedModel", "kind": "model"}, {}),
+            "reducer": self.reducer.to_bundle(),
+            "dynamics": self.dynamics.to_bundle(),
+        }
+        return write_bundle(path, parts, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        return f"ReducedModel({self.reducer!r}, {self.dynamics!r})"
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Open what ``save`` wrote: a reducer, a dynamics or a reduced model.
+
+    Runs no code from the files. A third party's class must have been imported. Raises
+    :class:`MissingFileError` and :class:`BundleError`.
+    """
+    bundle = read_bundle(path)
+    if bundle_class(bundle[0]) == "ReducedModel":
+        reducer, dynamics = (load(Path(path) / part) for part in ("reducer", "dynamics"))
+        return ReducedModel(reducer, dynamics)
+    return _find_class(bundle_class(bundle[0])).from_bundle(bundle)
+
+
+def _find_class(label: str) -> Any:
+    module, _, name = label.rpartition(":")
+    if not module:
+        for home in (reducers_module, dynamics_module):
+            if name in home.__all__:
+                return getattr(home, name)
+        known = [*reducers_module.__all__, *dynamics_module.__all__]
+        raise BundleError(f"the model is of the unknown class {name!r}. {nearest(name, known)}")
+    if module not in sys.modules or not hasattr(sys.modules[module], name):
+        raise BundleError(
+            f"the model is of class {name!r} of the module {module!r}, which is not imported. "
+            f"Opening a model imports nothing by itself; type `import {module}` first."
+        )
+    found = getattr(sys.modules[module], name)
+    if not (isinstance(found, type) and issubclass(found, Reducer | Dynamics)):
+        raise BundleError(f"{label} is no reducer and no dynamics; the model cannot be opened.")
+    return found
