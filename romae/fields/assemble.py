@@ -56,7 +56,7 @@ def assemble(snapshots: Snapshots) -> xr.Dataset:
             )
     if snapshots.cases == 1:
         return joined[0]
-    return xr.concat(
+    whole = xr.concat(
         joined,
         dim=case_dim,
         data_vars="all",
@@ -65,6 +65,10 @@ def assemble(snapshots: Snapshots) -> xr.Dataset:
         join="override",
         combine_attrs="override",
     )
+    for f in layout.fields:
+        if set(f.dims) == set(whole[f.name].dims):
+            whole[f.name] = whole[f.name].transpose(*f.dims)
+    return whole
 
 
 def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:

@@ -74,14 +74,17 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
             return (str(dims[0]) if dims else None), time
         known = [*map(str, dataset.dims), *map(str, dataset.coords)]
         raise OptionError(f"{label}: unknown time dimension {time!r}. {nearest(time, known)}")
-    found = _conventional_time(dataset)
-    for name in found:
+    marked, dates = _marked_times(dataset), _dates(dataset)
+    for name in marked:
         if dataset[name].ndim == 1:
             return str(dataset[name].dims[0]), name
     for name in TIME_NAMES:
         if name in dataset.dims:
             return name, _coordinate_over(dataset, name)
-    for name in (*found, *TIME_NAMES):
+    for name in dates:
+        if dataset[name].ndim == 1:
+            return str(dataset[name].dims[0]), name
+    for name in (*marked, *TIME_NAMES, *dates):
         if name in dataset.coords and dataset[name].ndim == 0:
             return None, name
     sizes = ", ".join(f"{d}={n}" for d, n in dataset.sizes.items())
@@ -91,10 +94,15 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
     )
 
 
-def _conventional_time(dataset: xr.Dataset) -> list[str]:
-    """Coordinates that CF marks as time, dimension coordinates first."""
-    dates = [str(n) for n, c in dataset.coords.items() if c.dtype.kind == "M" and c.ndim <= 1]
-    dates += [str(n) for n, c in dataset.coords.items() if _is_cftime(c) and c.ndim <= 1]
+def _dates(dataset: xr.Dataset) -> list[str]:
+    """Coordinates that hold dates, dimension coordinates first."""
+    coords = dataset.coords.items()
+    names = [str(n) for n, c in coords if c.ndim <= 1 and (c.dtype.kind == "M" or _is_cftime(c))]
+    return sorted(names, key=lambda n: n not in dataset.dims)
+
+
+def _marked_times(dataset: xr.Dataset) -> list[str]:
+    """Coordinates that CF attributes mark as time, dimension coordinates first."""
     try:
         import cf_xarray  # noqa: F401  (registers the accessor)
 
@@ -106,8 +114,7 @@ def _conventional_time(dataset: xr.Dataset) -> list[str]:
             if c.attrs.get("axis") == "T" or c.attrs.get("standard_name") == "time"
         ]
     names = [str(n) for n in marked if n in dataset.coords and dataset[n].ndim <= 1]
-    unique = list(dict.fromkeys([*names, *dates]))
-    return sorted(unique, key=lambda n: n not in dataset.dims)
+    return sorted(dict.fromkeys(names), key=lambda n: n not in dataset.dims)
 
 
 def _is_cftime(coordinate: xr.DataArray) -> bool:
@@ -121,7 +128,8 @@ def _coordinate_over(dataset: xr.Dataset, dim: str) -> str | None:
         return dim
     if dim in dataset.data_vars:
         return None
-    others = [n for n in _conventional_time(dataset) if dataset[n].dims == (dim,)]
+    known = [*_marked_times(dataset), *_dates(dataset)]
+    others = [n for n in known if dataset[n].dims == (dim,)]
     return others[0] if others else None
 
 

@@ -119,15 +119,17 @@ def _open_hdf5_family(path: str, name: str, opening: Opening) -> xr.Dataset:
 
 
 def _open_zarr(path: str, name: str, opening: Opening) -> xr.Dataset:
-    return _open_xarray(path, name, opening, "zarr")
+    opened = _open_xarray(path, name, opening, "zarr")
+    # A store lists its arrays in the order of the folder; without this, channels would change
+    # places from one file system to the next.
+    return opened[sorted(map(str, opened.data_vars))]
 
 
 def _open_xarray(path: str, name: str, opening: Opening, engine: str | None) -> xr.Dataset:
     options: dict[str, Any] = {"group": opening.group} if opening.group else {}
     if engine == "zarr":
         # Without the argument a store whose metadata are not consolidated gives a warning.
-        options["consolidated"] = os.path.exists(os.path.join(path, ".zmetadata")) or None
-        options["consolidated"] = options["consolidated"] or False
+        options["consolidated"] = _is_consolidated(path)
     options |= {"engine": engine, "chunks": None, "cache": False, "decode_timedelta": False}
     try:
         try:
@@ -145,6 +147,19 @@ def _open_xarray(path: str, name: str, opening: Opening, engine: str | None) -> 
         raise _unreadable(path, error) from error
     except (OSError, RuntimeError, KeyError) as error:
         raise _unreadable(path, error) from error
+
+
+def _is_consolidated(path: str) -> bool | None:
+    """Whether a Zarr store keeps all metadata in one file; None for remote ones: xarray tries."""
+    if SCHEMES.match(path):
+        return None
+    if os.path.exists(os.path.join(path, ".zmetadata")):
+        return True
+    root = os.path.join(path, "zarr.json")
+    if not os.path.exists(root):
+        return False
+    with open(root, encoding="utf-8") as file:
+        return '"consolidated_metadata"' in file.read()
 
 
 def _missing(name: str, error: Exception) -> MissingDependencyError:
