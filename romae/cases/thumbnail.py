@@ -1,4 +1,4 @@
-"""The small picture on a card: a field over x and time, or the last snapshot of a plane.
+"""The small picture on a card: a field over x and time, or one snapshot of a plane.
 
     python -m romae.cases.thumbnail kuramoto-sivashinsky cylinder
 
@@ -18,6 +18,7 @@ from romae.cases.catalogue import make_case
 from romae.share import share_path
 
 WIDTH, HEIGHT = 4.2, 2.5  # inches at 100 dots per inch
+MARGINS = 1.4, 0.55  # inches that labels and the colour bar take
 COLOURS = 160
 TIMES = 150  # of a long line over time: more would be stripes
 
@@ -39,7 +40,7 @@ def draw_thumbnail(name: str, path: str | os.PathLike[str], *, size: str = "demo
 
 
 def _draw(axes: Any, data: Any) -> None:
-    """Line cases: x to the right, time upwards; planes: the last snapshot."""
+    """Line cases: x to the right, time upwards; planes: one snapshot."""
     values, label = _field(data)
     if "case" in values.dims:
         values = values.isel(case=values.sizes["case"] // 2)
@@ -47,7 +48,10 @@ def _draw(axes: Any, data: Any) -> None:
         chaotic = data.sizes["time"] > 2000
         rows, plane = "time", values.isel(time=slice(0, TIMES if chaotic else None))
     else:
-        rows, plane = values.dims[-2], values.isel(time=-1)
+        rows, plane = values.dims[-2], values.isel(time=values.sizes["time"] // 4)
+        ratio = float(np.ptp(plane["x"].values) / np.ptp(plane[rows].values))
+        height = min(HEIGHT, (WIDTH - MARGINS[0]) / ratio + MARGINS[1])
+        axes.figure.set_size_inches((height - MARGINS[1]) * ratio + MARGINS[0], height)
     signed = float(plane.min()) < 0 < float(plane.max())
     limit = float(np.nanquantile(np.abs(plane), 0.995)) if signed else None
     image = axes.pcolormesh(
@@ -64,6 +68,7 @@ def _draw(axes: Any, data: Any) -> None:
     axes.set(xlabel="x", ylabel="t" if rows == "time" else rows)
     if rows != "time":
         axes.set_aspect("equal")
+        axes.locator_params(axis="x", nbins=4)
     axes.figure.colorbar(image, ax=axes, label=label)
 
 
