@@ -68,7 +68,7 @@ def _draw(axes: Any, data: Any) -> None:
     axes.set(xlabel="x", ylabel="t" if rows == "time" else rows)
     if rows != "time":
         axes.set_aspect("equal")
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)
     axes.figure.colorbar(image, ax=axes, label=label)
 
 
