@@ -1,0 +1,75 @@
+"""Physical values to latents and back, in batches that bound memory.
+
+    values (b, C, *space)  --scaling-->  x  --E-->  z (b, k)  --D-->  x^  --scaling-->  values
+
+The networks compute in float32 on the reducer's device; what leaves them is scaled back in
+float64, so that the error measured is theirs and not that of the scaling.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from romae.compare.ladders import Ladder, Rung
+from romae.errors import DataError
+from romae.fields import Snapshots
+
+BLOCK_BYTES = 32 << 20  # of test snapshots read at once
+BATCH_BYTES = 4 << 20  # of snapshots encoded at once: feature maps take many times that
+
+
+def reconstruct(ladder: Ladder, values: np.ndarray) -> Iterator[tuple[Rung, np.ndarray]]:
+    """For each rung, D(E(values)) in physical units, float64 (b, C, *space), NaN where masked.
+
+    ``values`` (b, C, *space) are physical too.
+    """
+    z = encode(ladder.reducer, values)
+    for rung in ladder.rungs:
+        yield rung, decode(rung, z[:, : rung.latent])
+
+
+def encode(reducer: Any, values: np.ndarray) -> np.ndarray:
+    """E of physical ``values`` (b, C, *space): (b, k) float32, in batches that bound memory."""
+    import torch
+
+    from romae.feed import TensorScaling
+
+    device = reducer.device
+    scaling = TensorScaling(reducer.scaling, device)
+    parts = torch.from_numpy(np.asarray(values, dtype=np.float32)).split(_rows(values.shape[1:]))
+    with torch.inference_mode():
+        codes = [reducer.encode_tensor(scaling.forward(x.to(device))).cpu() for x in parts]
+    return torch.cat(codes).numpy()
+
+
+def decode(rung: Rung, z: np.ndarray) -> np.ndarray:
+    """D of latents ``z`` (b, k): physical, float64 (b, C, *space), NaN where masked."""
+    import torch
+
+    reducer = rung.reducer
+    rows = _rows((reducer.layout.size,))
+    with torch.inference_mode():
+        parts = torch.from_numpy(np.asarray(z, dtype=np.float32)).split(rows)
+        found = [reducer.decode_tensor(part.to(reducer.device)).cpu().numpy() for part in parts]
+    return np.concatenate([reducer.scaling.inverse(x) for x in found])
+
+
+def _rows(shape: tuple[int, ...]) -> int:
+    return max(1, BATCH_BYTES // (4 * int(np.prod(shape))))
+
+
+def finite_blocks(snapshots: Snapshots, nbytes: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(case, values (b, C, *space) float64) in order; stray NaN and infinities are refused."""
+    valid = snapshots.layout.valid
+    for block in snapshots.blocks(nbytes):
+        bad = ~np.isfinite(block.values) & valid
+        if bad.any():
+            row, channel = (int(i) for i in np.argwhere(bad)[0][:2])
+            when = snapshots.times(block.case).values[block.start + row]
+            raise DataError(
+                f"variable {snapshots.layout.names[channel]!r} of the test data is not finite at "
+                f"time {when} of case {block.case}. Expected finite values at every point that "
+                f"the mask keeps; leave that time out with .isel(time=...)."
+            )
+        yield block.case, np.asarray(block.values, dtype=np.float64)

@@ -1,0 +1,27 @@
+"""Figures of a comparison; each function returns a ``matplotlib.figure.Figure``.
+
+    figure = error_curve(romae.compare(models, test))
+    figure.savefig("curve.pdf")
+
+Only matplotlib's objects are used, never pyplot: no state is kept and nothing is shown.
+"""
+
+from romae.report.figures.curves import error_bytes, error_curve, training_curves
+from romae.report.figures.fields import pod_modes, reconstructions
+from romae.report.figures.forecasts import forecast_error
+from romae.report.figures.latents import latents
+from romae.report.figures.spectrum import energy_spectrum
+from romae.report.figures.style import png, svg
+
+__all__ = [
+    "energy_spectrum",
+    "error_bytes",
+    "error_curve",
+    "forecast_error",
+    "latents",
+    "png",
+    "pod_modes",
+    "reconstructions",
+    "svg",
+    "training_curves",
+]

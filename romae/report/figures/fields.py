@@ -1,0 +1,150 @@
+"""Fields as pictures: the modes of POD, and originals beside reconstructions and errors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from romae.compare.coding import reconstruct
+from romae.compare.ladders import Ladder, Rung
+from romae.fields import Snapshots
+from romae.metrics import energy
+from romae.report.figures.maps import View, draw, field_norm, symmetric_norm, views
+from romae.report.figures.style import WIDTH, label, new_figure, percent, styled
+
+SPAN = 200  # snapshots of a picture of space over time
+
+
+@styled
+def reconstructions(
+    models: Mapping[str, Any], test: Snapshots, *, field: str, case: int = 0, index: int = -1
+) -> Figure:
+    """Original and reconstructions of one field in one scale; below, fluctuation and errors.
+
+    ``models`` maps names to fitted reducers (at most four are readable). In 1-D the picture is
+    space over the ``SPAN`` snapshots that end at ``index``, else the snapshot ``index``.
+    """
+    layout = test.layout
+    channel = layout.names.index(field)
+    last = index % test.lengths[case]
+    first = max(0, last + 1 - SPAN) if len(layout.space) == 1 else last
+    values = test.read(first, last + 1, case).astype(float)
+    times = test.times(case)
+    stamps = times.values[first : last + 1]
+    axis = np.arange(first, last + 1) if stamps.dtype.kind not in "fiu" else stamps.astype(float)
+    unit = "index" if stamps.dtype.kind not in "fiu" else str(times.attrs.get("units", ""))
+    pictures = views(layout, axis, unit)
+    reference = next(iter(models.values()))
+    mean = np.asarray(reference.scaling.mean, dtype=float)
+    fluctuation = (values - mean)[:, channel]
+    weights = layout.quadrature[channel : channel + 1]
+    below = energy(fluctuation[:, None], weights).sum()
+    columns = [("original", values[:, channel], "fluctuation of the original", fluctuation)]
+    for name, reducer in models.items():
+        _, guess = next(reconstruct(_single(name, reducer), values))
+        error = (guess - values)[:, channel]
+        relative = np.sqrt(energy(error[:, None], weights).sum() / below) if below else np.nan
+        columns.append((name, guess[:, channel], f"error, {percent(relative)}", error))
+    units = layout.fields[channel].units
+    return _grid(columns, pictures, label(field, units))
+
+
+def _grid(columns: list[tuple[str, Any, str, Any]], pictures: list[View], name: str) -> Figure:
+    """Columns of (title, field, title, error), two rows per picture."""
+    one_width = WIDTH / len(columns)
+    aspect = pictures[0].aspect
+    # Each picture needs room for a title and, per row, a colour bar beneath.
+    height = 2 * len(pictures) * (0.86 * one_width * aspect + 0.95)
+    figure = new_figure(min(height, 14.0))
+    grid = figure.subplots(
+        2 * len(pictures), len(columns), squeeze=False, sharex="row", sharey="row"
+    )
+    norm, cmap = field_norm(columns[0][1])
+    for p, view in enumerate(pictures):
+        top, bottom = grid[2 * p], grid[2 * p + 1]
+        for j, (title, values, error_title, error) in enumerate(columns):
+            drawn = draw(top[j], view, values, norm, cmap)
+            top[j].tick_params(labelbottom=False)
+            top[j].set_title(f"{title}\n{view.title}" if view.title else title)
+            own, diverging = symmetric_norm(error)
+            beneath = draw(bottom[j], view, error, own, diverging)
+            bottom[j].set_title(error_title)
+            bottom[j].set_xlabel(view.names[0])
+            _bar(figure, beneath, bottom[j], "")
+            if j == 0:
+                top[j].set_ylabel(view.names[1])
+                bottom[j].set_ylabel(view.names[1])
+                shared = drawn
+        bar = figure.colorbar(shared, ax=list(top), location="right", fraction=0.03, pad=0.01)
+        bar.set_label(name)
+        bar.outline.set_visible(False)
+    return figure
+
+
+@styled
+def pod_modes(pod: Any, *, field: str, count: int = 6) -> Figure:
+    """The first ``count`` modes of ``pod`` in one field, with their share of the energy."""
+    layout = pod.layout
+    modes = pod.modes[field]
+    modes = modes.transpose("mode", *layout.space).values[:count]
+    s = np.asarray(pod.singular_values, dtype=float)
+    share = s**2 / np.sum(s**2)
+    titles = [f"mode {i + 1}, {percent(share[i])} of the energy" for i in range(len(modes))]
+    name = label(field, "")
+    if len(layout.space) == 1:
+        return _mode_lines(layout, modes, titles, name)
+    picture = views(layout, np.zeros(1))[0]
+    columns = min(3, len(modes))
+    rows = -(-len(modes) // columns)
+    height = rows * (0.86 * WIDTH / columns * picture.aspect + 0.55)
+    figure = new_figure(min(height, 12.0))
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax, mode, title in zip(grid.flat, modes, titles, strict=False):
+        norm, cmap = symmetric_norm(mode)
+        draw(ax, picture, mode[None], norm, cmap)
+        ax.set_title(title + (f"\n{picture.title}" if picture.title else ""))
+    for ax in grid.flat[len(modes) :]:
+        ax.set_visible(False)
+    _outer_labels(grid, picture.names)
+    return figure
+
+
+def _mode_lines(layout: Any, modes: np.ndarray, titles: list[str], name: str) -> Figure:
+    picture = views(layout, np.zeros(1))[0]
+    columns = min(3, len(modes))
+    rows = -(-len(modes) // columns)
+    figure = new_figure(1.9 * rows + 0.3)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax, mode, title in zip(grid.flat, modes, titles, strict=False):
+        ax.axhline(0, color="0.8", lw=0.7)
+        ax.plot(picture.y, mode, color="#0072B2", lw=1.3)
+        ax.set_title(title)
+    for ax in grid.flat[len(modes) :]:
+        ax.set_visible(False)
+    _outer_labels(grid, (picture.names[1], f"mode of {name}"))
+    return figure
+
+
+def _outer_labels(grid: Any, names: tuple[str, str]) -> None:
+    for ax in grid[-1]:
+        ax.set_xlabel(names[0])
+    for ax in grid[:, 0]:
+        ax.set_ylabel(names[1])
+
+
+def _bar(figure: Figure, drawn: Any, ax: Axes, name: str) -> None:
+    """A thin colour bar beneath one picture, with three numbers."""
+    bar = figure.colorbar(drawn, ax=ax, location="bottom", fraction=0.06, pad=0.02, aspect=30)
+    norm: Normalize = drawn.norm
+    bar.set_ticks([v for v in (norm.vmin, 0.0, norm.vmax) if v is not None])
+    bar.ax.set_xticklabels([f"\N{MINUS SIGN}{norm.vmax:.2g}", "0", f"{norm.vmax:.2g}"])
+    bar.outline.set_visible(False)
+    if name:
+        bar.set_label(name)
+
+
+def _single(name: str, reducer: Any) -> Ladder:
+    return Ladder(reducer, reducer.name, (Rung(name, reducer.latent, reducer),))

@@ -1,0 +1,82 @@
+"""A report directory: the page, its figures as files, its numbers as files.
+
+    report/index.html            everything on one page, nothing fetched
+    report/figures/NAME.svg .png
+    report/data/comparison.csv .json .nc, forecasts.csv .json .nc, provenance.json
+
+Written under a temporary name and renamed: there is a whole report or none.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from romae.compare import write_comparison
+from romae.fields import Snapshots, open_snapshots
+from romae.files import atomic_directory
+from romae.report.page import Section, facts, render
+from romae.report.provenance import collect_provenance
+from romae.report.sections import Sections
+from romae.report.verdict import verdict
+
+PAGE = "index.html"
+
+
+def write_report(
+    directory: str | os.PathLike[str],
+    *,
+    comparison: xr.Dataset,
+    models: Any,
+    test: Any,
+    forecasts: xr.Dataset | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    title: str = "Reduced-order models compared",
+    overwrite: bool = False,
+) -> Path:
+    """Write the report into ``directory`` and return the path of its page.
+
+    ``comparison`` and ``forecasts`` are what :func:`romae.compare` and
+    :func:`romae.compare_forecasts` returned for ``models`` and ``test``; ``provenance`` is shown
+    beside what :func:`collect_provenance` finds. What is missing (no POD, no training curve, no
+    forecasts) is left out.
+
+    Raises :class:`romae.errors.PathExistsError` when ``directory`` exists, unless ``overwrite`` is
+    true and it holds a report.
+    """
+    snapshots = open_snapshots(test)
+    with atomic_directory(directory, overwrite=overwrite, marker=PAGE) as folder:
+        maker = Sections(folder / "figures", comparison, models, snapshots, forecasts)
+        sections = [s for s in maker.make() if s.figures or s.tables]
+        origin = {**collect_provenance(), **dict(provenance or {})}
+        sections.append(
+            Section("provenance", "Provenance", facts=facts(_origin(comparison, origin)))
+        )
+        sentences = verdict(comparison, forecasts)
+        html = render(title, _subtitle(snapshots), sentences, sections)
+        (folder / PAGE).write_text(html, encoding="utf-8")
+        data = folder / "data"
+        data.mkdir()
+        write_comparison(comparison, data)
+        if forecasts is not None:
+            write_comparison(forecasts, data, name="forecasts")
+        text = json.dumps({**origin, "verdict": sentences}, indent=2, default=str)
+        (data / "provenance.json").write_text(text + "\n", encoding="utf-8")
+    return Path(directory) / PAGE
+
+
+def _subtitle(test: Snapshots) -> str:
+    grid = " x ".join(f"{d} {n}" for d, n in zip(test.layout.space, test.layout.shape, strict=True))
+    fields = ", ".join(test.layout.names)
+    return f"Tested on {len(test)} unseen snapshots of {fields} on {grid}, from {test.source}."
+
+
+def _origin(comparison: xr.Dataset, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance, with what the comparison itself recorded."""
+    keys = ("test_source", "test_fingerprint", "test_snapshots", "test_first_time",
+            "test_last_time", "reference_mean", "definition", "device", "threads")  # fmt: skip
+    recorded = {k: comparison.attrs[k] for k in keys if k in comparison.attrs}
+    return {**recorded, **origin}
