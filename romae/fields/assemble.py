@@ -21,7 +21,12 @@ def assemble(snapshots: Snapshots) -> xr.Dataset:
     joined through dask, so that nothing is read before it is needed.
     """
     layout = snapshots.layout
-    several = snapshots.cases > 1 or len(snapshots.trajectories[0].segments) > 1
+    # A given mask is applied by dask too: xarray alone would load the variable to do it.
+    several = (
+        snapshots.masked_by_user
+        or snapshots.cases > 1
+        or len(snapshots.trajectories[0].segments) > 1
+    )
     if len(set(snapshots.lengths)) > 1:
         raise DataError(
             f"cases of {snapshots.lengths} snapshots make no common Dataset. Expected equal "
@@ -81,7 +86,7 @@ def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:
     part = part.isel({layout.time: slice(steps.start, steps.stop, steps.step)})
     if layout.case is not None and layout.case in part.dims and segment.case is not None:
         part = part.isel({layout.case: segment.case})
-    if layout.mask is not None:
+    if layout.mask is not None and snapshots.masked_by_user:
         for c, name in enumerate(layout.names):
             mask = xr.DataArray(layout.mask[c], dims=layout.space)
             masked = part[name].where(mask)

@@ -163,6 +163,8 @@ def _default_fields(
             skipped[name] = f"is not numeric ({array.dtype})"
         elif name in bounds:
             skipped[name] = "holds the bounds of a coordinate"
+        elif further := _further(dataset, name, aside, grid):  # only where space was given
+            skipped[name] = f"also depends on {', '.join(further)}"
         elif not grid or (wanted is not None and set(grid) != set(wanted)):
             skipped[name] = f"has space dimensions ({', '.join(grid)})"
         else:
@@ -223,13 +225,12 @@ def _common_space(
                 f"({', '.join(first)}). Expected one grid for all. Choose those that share one, "
                 f"for example variables={alike!r}"
             )
-        for d in map(str, dataset[name].dims):
-            if d not in aside and d not in grid and dataset.sizes[d] > 1:
-                raise GridMismatchError(
-                    f"{label}: variable {name!r} has a further dimension {d!r} of "
-                    f"length {dataset.sizes[d]}, not in space={list(grid)!r}. Add it to space, "
-                    f"select one position with ds.isel({d}=0), or name it with case={d!r}"
-                )
+        for d in _further(dataset, name, aside, grid):
+            raise GridMismatchError(
+                f"{label}: variable {name!r} has a further dimension {d!r} of "
+                f"length {dataset.sizes[d]}, not in space={list(grid)!r}. Add it to space, "
+                f"select one position with ds.isel({d}=0), or name it with case={d!r}"
+            )
     if not 1 <= len(first) <= MOST_DIMS:
         raise DataError(
             f"{label}: {names[0]!r} has {len(first)} space dimensions ({', '.join(first)}). "
@@ -247,6 +248,14 @@ def _space_of(
     if wanted is not None:
         return tuple(d for d in dims if d in wanted)
     return tuple(d for d in dims if dataset.sizes[d] > 1)
+
+
+def _further(
+    dataset: xr.Dataset, name: str, aside: set[str | None], grid: tuple[str, ...]
+) -> list[str]:
+    """Dimensions of a variable, longer than 1, that are neither set aside nor in ``grid``."""
+    known = {*aside, *grid}
+    return [str(d) for d in dataset[name].dims if d not in known and dataset.sizes[d] > 1]
 
 
 def _as_names(names: Sequence[str] | str) -> tuple[str, ...]:

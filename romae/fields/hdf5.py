@@ -144,7 +144,9 @@ def _build(
         variables[name] = _variable(dataset, own, manager, extra.get(name, {}))
     attrs = {k: _text(v) for k, v in top.attrs.items() if np.asarray(v).dtype.kind in "fiubUSO"}
     raw = xr.Dataset(variables, attrs=attrs).set_coords(list(coords))
-    return xr.decode_cf(raw, decode_timedelta=False)
+    decoded = xr.decode_cf(raw, decode_timedelta=False)
+    decoded.set_close(manager.close)
+    return decoded
 
 
 def _datasets(top: h5py.Group) -> dict[str, h5py.Dataset]:

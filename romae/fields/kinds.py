@@ -29,6 +29,7 @@ from romae.errors import (
     UnreadableFileError,
     nearest,
 )
+from romae.fields.classic import check_length
 from romae.fields.hdf5 import is_netcdf4, open_hdf5
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -105,6 +106,7 @@ def _is_zarr(path: str) -> bool:
 
 
 def _open_netcdf3(path: str, name: str, opening: Opening) -> xr.Dataset:
+    check_length(path)
     return _open_xarray(path, name, opening, opening.engine)
 
 

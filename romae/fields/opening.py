@@ -7,6 +7,7 @@ dimension there are several.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -93,22 +94,43 @@ def open_snapshots(
             )
         return source
     variables, hdf5 = _paths_to_layout(variables, hdf5)
-    found, text = _load(source, Opening(group=group, engine=engine, hdf5=hdf5))
+    with contextlib.ExitStack() as on_error:
+        found, text = _load(source, Opening(group=group, engine=engine, hdf5=hdf5), on_error)
+        opened = _assemble(
+            found,
+            text,
+            cases=cases,
+            extras=Extras(periodic=periodic, mask=mask, weights=weights),
+            choice={"variables": variables, "time": time, "space": space, "case": case},
+        )
+        on_error.pop_all()  # opened: the files stay open
+    return opened
+
+
+def _assemble(
+    found: list[tuple[str, xr.Dataset]],
+    text: str,
+    *,
+    cases: Literal["auto", "file"],
+    extras: Extras,
+    choice: Mapping[str, Any],
+) -> Snapshots:
+    """Snapshots of labelled Datasets, the first of which decides what is what."""
     label, first = found[0]
-    names = {"time": time, "case": case}
-    roles = find_roles(first, label, variables=variables, space=space, **names)
+    roles = find_roles(first, label, **choice)
     pieces = [Piece(label, first, roles)]
     for other, dataset in found[1:]:
-        same = find_roles(dataset, other, variables=roles.names, space=roles.space, **names)
+        same = find_roles(
+            dataset, other, **{**choice, "variables": roles.names, "space": roles.space}
+        )
         pieces.append(Piece(other, dataset, same))
         check_alike(pieces[0], pieces[-1])
     trajectories = join_pieces(pieces, cases)
-    extras = Extras(periodic=periodic, mask=mask, weights=weights)
     layout = describe(pieces[0], extras, scalars=cases == "auto")
     params = case_parameters(pieces, cases)
     about: dict[str, Any] = {"source": text, "params": params, "skipped": roles.skipped}
-    opened = Snapshots(layout, trajectories, **about, masked_by_user=mask is not None)
-    if mask is not None:
+    opened = Snapshots(layout, trajectories, **about, masked_by_user=extras.mask is not None)
+    if extras.mask is not None:
         return opened
     valid = first_mask(
         opened.read_raw(0, 1)[0],
@@ -122,7 +144,9 @@ def open_snapshots(
     return Snapshots(layout, trajectories, **about)
 
 
-def _load(source: Any, opening: Opening) -> tuple[list[tuple[str, xr.Dataset]], str]:
+def _load(
+    source: Any, opening: Opening, on_error: contextlib.ExitStack
+) -> tuple[list[tuple[str, xr.Dataset]], str]:
     """Labelled lazy Datasets and one line that says where they come from."""
     if isinstance(source, xr.Dataset | xr.DataArray):
         return [("dataset", _as_dataset(source))], "in-memory dataset"
@@ -147,7 +171,11 @@ def _load(source: Any, opening: Opening) -> tuple[list[tuple[str, xr.Dataset]], 
         text = f"{os.path.basename(text) or text} ({len(paths)} files)"
         if not isinstance(source, str | os.PathLike):
             text = f"{labels[0]} to {labels[-1]} ({len(paths)} files)"
-    return [(n, open_path(p, opening)) for n, p in zip(labels, paths, strict=True)], text
+    datasets = []
+    for path in paths:
+        datasets.append(open_path(path, opening))
+        on_error.callback(datasets[-1].close)
+    return list(zip(labels, datasets, strict=True)), text
 
 
 def _as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:

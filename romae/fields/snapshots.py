@@ -203,6 +203,12 @@ class Snapshots:
         """sha256 over names, shapes, coordinates, times and a fixed sample of values."""
         return fingerprint(self)
 
+    def close(self) -> None:
+        """Close the files, for example to replace them; reading opens them again."""
+        for trajectory in self.trajectories:
+            for segment in trajectory.segments:
+                segment.dataset.close()
+
     def __repr__(self) -> str:
         from romae.fields.summary import summary
 

@@ -28,7 +28,7 @@ LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=5)
 
 
 @given(LENGTHS, st.integers(1, 7), st.integers(1, 30), st.integers(1, 4), st.integers(0, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_blocks_cover_all_once_in_order(lengths, chunk, limit, step, skip):
     whole = ramp(lengths, chunk)
     total = sum(lengths)
@@ -42,7 +42,7 @@ def test_blocks_cover_all_once_in_order(lengths, chunk, limit, step, skip):
 
 
 @given(LENGTHS, st.integers(1, 7), st.integers(7, 30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_blocks_end_where_chunks_end(lengths, chunk, limit):
     whole = ramp(lengths, chunk)
     edges, offset = set(), 0
@@ -57,7 +57,7 @@ def test_blocks_end_where_chunks_end(lengths, chunk, limit):
 
 
 @given(LENGTHS, st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_read_equals_numpy_slicing(lengths, data):
     whole = ramp(lengths, 4)
     total = sum(lengths)
@@ -67,7 +67,7 @@ def test_read_equals_numpy_slicing(lengths, data):
 
 
 @given(st.integers(6, 200), st.integers(0, 2), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_split_is_contiguous_without_overlap(n, gap, data):
     cuts = data.draw(st.lists(st.floats(0.05, 1), min_size=1, max_size=4))
     fractions = [c / sum(cuts) for c in cuts]

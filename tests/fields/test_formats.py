@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from romae.fields import Snapshots, open_snapshots
+from romae.fields.classic import expected_bytes
 
 
 def stacked(dataset: xr.Dataset) -> np.ndarray:
@@ -164,6 +165,41 @@ def test_in_memory_array_and_dask(small):
     assert alone.layout.names == ("field",)
     chunked = open_snapshots(small.chunk({"time": 5}))
     assert chunked.block_ranges(7 * chunked.layout.size * 4)[0] == (0, 0, 5)
+
+
+def test_closed_files_open_again(tmp_path, small):
+    small.to_netcdf(tmp_path / "a.nc")
+    write_hdf5(tmp_path / "a.h5", small)
+    for name in ("a.nc", "a.h5"):
+        opened = open_snapshots(tmp_path / name, variables=["u", "v", "p"])
+        opened.close()
+        np.testing.assert_array_equal(opened.read(0, 24), stacked(small))
+
+
+def test_dataset_stays_lazy(tmp_path, small):
+    small.to_netcdf(tmp_path / "a.nc")
+    opened = open_snapshots(tmp_path / "a.nc")
+    masked = open_snapshots(tmp_path / "a.nc", mask=small.x > 0.3)
+    for lazy in (opened, opened.isel(time=slice(3, 20, 2)), masked):
+        dataset = lazy.to_dataset()
+        assert not any(dataset[n].variable._in_memory for n in ("u", "v", "p"))
+        again = open_snapshots(dataset)
+        np.testing.assert_array_equal(again.read(0, len(again)), lazy.read(0, len(lazy)))
+
+
+@pytest.mark.parametrize("unlimited", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"])
+def test_length_of_classic_files_follows_from_the_header(tmp_path, form, count, unlimited):
+    with netCDF4.Dataset(tmp_path / "a.nc", "w", format=form) as file:
+        for name, n in {"time": None if unlimited else 7, "y": 3, "x": 5}.items():
+            file.createDimension(name, n)
+        for name in "uvp"[:count]:
+            made = file.createVariable(name, "i2", ("time", "y", "x"))
+            made.long_name = "odd length"
+            made[:] = np.ones((7, 3, 5), "i2")
+    size = (tmp_path / "a.nc").stat().st_size
+    assert 0 <= size - expected_bytes(str(tmp_path / "a.nc")) < 4  # padding at the end
 
 
 def test_nothing_is_read_when_opening(tmp_path, small, monkeypatch):
