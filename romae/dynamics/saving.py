@@ -31,7 +31,8 @@ class Saved:
     @property
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments, as given."""
-        return {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
+        given = {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
+        return {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{n}={v!r}' for n, v in self.arguments.items())})"

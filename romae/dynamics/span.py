@@ -24,12 +24,17 @@ class Span:
 
     @classmethod
     def measure(cls, z: np.ndarray) -> Self:
-        """Span of latents (T, k). A latent that never changes gets scale 1."""
-        mean, std = z.mean(axis=0), z.std(axis=0)
-        rounding = 1e-7 * np.abs(z).max(axis=0)  # latents may come in float32
-        scale = np.where(std > rounding, std, 1.0)
+        """Span of latents (T, k). A latent that never changes is scaled by its own size."""
+        mean, std, size = z.mean(axis=0), z.std(axis=0), np.abs(z).max(axis=0)
+        rounding = 1e-7 * size  # latents may come in float32
+        scale = np.where(std > rounding, std, np.where(size > 0, size, 1.0))
         zn = (z - mean) / scale
         return cls(mean, scale, zn.min(axis=0), zn.max(axis=0))
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Which latents never changed in training, (k,); the range of the others is at least 2."""
+        return self.high - self.low < 1
 
     def normalise(self, z: np.ndarray) -> np.ndarray:
         return (z - self.mean) / self.scale
@@ -49,16 +54,17 @@ class Span:
     def hold(self, zn: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, int | None]:
         """Rollout (steps, k) from state ``start`` (k,) held inside the span; finite.
 
+        A latent that never changed in training stays as it starts: nothing is known of it.
         Also the index of the first state that was outside, None when none was. From the
         first NaN on, the last state that was a number stays.
         """
+        zn = np.where(self.constant, start, zn)
         outside = ~self.contains(zn)
         if not outside.any():
             return zn, None
         lost = np.isnan(zn).any(axis=1)
         if lost.any():
             n = int(np.argmax(lost))
-            zn = zn.copy()
             zn[n:] = zn[n - 1] if n else start
         return np.clip(zn, *self.limits()), int(np.argmax(outside))
 

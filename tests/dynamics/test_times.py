@@ -1,0 +1,122 @@
+"""Time axes: the step measured, checked and continued, for every kind of axis."""
+
+import cftime
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from romae.dynamics import Persistence
+from romae.dynamics.times import TimeStep, check_step, continue_axis, measure_step
+from romae.errors import DataError
+
+
+def dates(start, freq, calendar):
+    return xr.date_range(start, periods=50, freq=freq, calendar=calendar, use_cftime=True)
+
+
+AXES = {
+    "seconds": 2.5 + 0.1 * np.arange(50),
+    "float32": (1000 + 0.25 * np.arange(50)).astype(np.float32),
+    "integers": 7 + 3 * np.arange(50),
+    "hours": pd.date_range("1999-12-31T18:00", periods=50, freq="6h"),
+    "datetime64[s]": np.datetime64("0850-02-27", "s") + np.arange(50) * np.timedelta64(86400, "s"),
+    "timedelta": np.arange(50) * np.timedelta64(1500, "ms").astype("m8[ns]"),
+    "noleap": dates("2000-02-20", "D", "noleap"),
+    "360_day": dates("0001-01-28", "h", "360_day"),
+}
+
+
+def axis(values, **attrs):
+    return xr.DataArray(np.asarray(values), dims="time", name="time", attrs=attrs)
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_a_continued_axis_is_the_axis(kind):
+    whole = axis(AXES[kind])
+    dt = measure_step(whole[:30], "data")
+    after = continue_axis(whole[29], dt, 20)
+    assert after.dtype == whole.dtype
+    if whole.dtype.kind == "f":
+        np.testing.assert_allclose(after, whole[30:], rtol=2e-16 if whole.dtype == "f8" else 1e-7)
+    else:
+        assert np.array_equal(after, whole[30:].values)
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_a_forecast_keeps_units_and_attributes_of_time(kind):
+    time = xr.Variable("time", np.asarray(AXES[kind]), {"long_name": "model time", "axis": "T"})
+    time.encoding = {"units": "days since 1900-01-01", "dtype": "float64"}
+    z = xr.DataArray(np.random.default_rng(0).normal(size=(50, 2)), dims=("time", "latent"))
+    result = Persistence().fit(z.assign_coords(time=time)).forecast(z.assign_coords(time=time), 3)
+    assert result.time.attrs == time.attrs
+    assert result.time.encoding == time.encoding
+    assert result.time.dtype == time.dtype
+    assert measure_step(result.time, "forecast") == measure_step(xr.DataArray(time), "history")
+
+
+@given(
+    st.floats(1e-6, 1e6), st.floats(-1e6, 1e6), st.integers(2, 300), st.sampled_from(["f4", "f8"])
+)
+def test_the_step_of_a_numeric_axis_is_found(dt, t0, n, dtype):
+    time = (t0 + dt * np.arange(n)).astype(dtype)
+    spacing = float(np.spacing(np.abs(time).max()))
+    if dt < 4 * spacing:
+        return  # the type cannot tell these times apart
+    found = measure_step(axis(time), "data")
+    assert found.size == pytest.approx(dt, rel=1e-5, abs=2 * spacing)
+    check_step(axis(time), TimeStep("number", dt), "data")
+
+
+@given(st.integers(3, 60), st.data())
+def test_one_missing_time_is_a_gap(n, data):
+    gone = data.draw(st.integers(1, n - 2))
+    time = np.delete(0.5 * np.arange(n + 1), gone)
+    with pytest.raises(DataError, match=r"uneven time steps, from 0\.5 to 1;.*data\.interp"):
+        measure_step(axis(time), "data")
+
+
+def test_months_are_uneven_and_the_message_says_where_and_what_to_type():
+    months = axis(pd.date_range("2001-01-01", periods=24, freq="MS"))
+    with pytest.raises(DataError, match=r"wake\.nc: uneven.*2001-02-01.*pandas\.date_range"):
+        measure_step(months, "wake.nc")
+
+
+def test_a_numeric_step_is_written_as_people_write_it():
+    assert measure_step(axis(0.1 * np.arange(1000)), "data").size == 0.1
+    assert measure_step(axis(np.arange(9) / 3), "data").size == pytest.approx(1 / 3, rel=1e-15)
+
+
+def test_times_that_do_not_increase_are_refused():
+    with pytest.raises(DataError, match=r"does not increase after index 1 \(1\.0, then 0\.5\)"):
+        measure_step(axis([0.0, 1.0, 0.5]), "data")
+    with pytest.raises(DataError, match="missing values"):
+        measure_step(axis(np.array(["2000-01-01", "NaT"], "M8[ns]")), "data")
+
+
+def test_a_history_of_another_step_kind_or_unit_is_refused():
+    dt = measure_step(axis(0.1 * np.arange(5), units="s"), "data")
+    check_step(axis([3.0], units="s"), dt, "history")
+    with pytest.raises(DataError, match=r"time step 0\.2 s, the model was fitted with 0\.1 s"):
+        check_step(axis(0.2 * np.arange(5), units="s"), dt, "history")
+    with pytest.raises(DataError, match="kind datetime, the model was fitted on number"):
+        check_step(axis(pd.date_range("2000", periods=3)), dt, "history")
+    with pytest.raises(DataError, match="in 'h', the model was fitted on 's'"):
+        check_step(axis([3.0], units="h"), dt, "history")
+
+
+def test_text_is_no_time():
+    with pytest.raises(DataError, match="dtype <U1"):
+        measure_step(axis(["a", "b"]), "data")
+
+
+def test_a_calendar_without_leap_days_skips_them():
+    days = [cftime.DatetimeNoLeap(2000, 2, d) for d in (26, 27)]
+    dt = measure_step(axis(np.array(days, dtype=object)), "data")
+    last = xr.DataArray(np.array(cftime.DatetimeNoLeap(2000, 2, 27), dtype=object))
+    assert list(continue_axis(last, dt, 2)) == [
+        cftime.DatetimeNoLeap(2000, 2, 28),
+        cftime.DatetimeNoLeap(2000, 3, 1),
+    ]
