@@ -156,4 +156,6 @@ def linear_coder(layout: Layout, modes: np.ndarray) -> LinearCoder:
     uniform = bool(np.all((w == 1) | (w == 0)))
     weights = None if uniform else torch.from_numpy(w.astype(np.float32))
     shape = (layout.channels, *layout.shape)
-    return LinearCoder(torch.from_numpy(modes.astype(np.float32)), weights, shape)
+    # C order as `load` gives it: products in another order of memory round differently.
+    stored = np.ascontiguousarray(modes, dtype=np.float32)
+    return LinearCoder(torch.from_numpy(stored), weights, shape)
