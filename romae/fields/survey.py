@@ -1,14 +1,15 @@
 """One streaming pass: temporal mean, fluctuation, extremes, and whether the data are sound.
 
-Blocks A and B of n_A and n_B snapshots merge exactly (Chan, Golub & LeVeque 1983, "Algorithms
-for computing the sample variance"):
+With mean and S of the n snapshots so far, b more are taken in by their differences to that mean
+(Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance"):
 
-    n = n_A + n_B,   δ = mean_B - mean_A
-    mean = mean_A + δ n_B / n
-    S    = S_A + S_B + n_A n_B / n · Σ_x w δ²,      S = Σ_t Σ_x w (x_t - mean)²
+    d_t  = x_t - mean,    D = Σ_t d_t
+    S    ← S + Σ_x w (Σ_t d_t² - D² / (n + b)),      S = Σ_t Σ_x w (x_t - mean)²
+    mean ← mean + D / (n + b)
 
-in float64. The fluctuation of field c is std_c = sqrt(S_c / (n Σ_x w)), the weighted rms about
-the temporal mean field.
+in float64; the first snapshot is the first mean, so that differences are of the size of the
+fluctuation, whatever the mean. The fluctuation of field c is std_c = sqrt(S_c / (n Σ_x w)), the
+weighted rms about the temporal mean field.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from romae.fields.blocks import BLOCK_BYTES
 from romae.fields.layout import Layout
 from romae.fields.snapshots import Snapshots
 
+TILE = 2**16  # numbers taken at a time, so that the arithmetic stays in the cache
 STEADY = 1e-12  # of the largest value: fluctuations below it are rounding
 
 
@@ -55,42 +57,61 @@ def survey(snapshots: Snapshots, *, nbytes: int = BLOCK_BYTES) -> Survey:
     for a field without any value, naming the variable, the time and the file.
     """
     layout = snapshots.layout
-    weights = layout.quadrature.reshape(layout.channels, -1)
-    mean = np.zeros_like(weights)
-    scatter = np.zeros(layout.channels)
-    low, high = np.full(layout.channels, np.inf), np.full(layout.channels, -np.inf)
+    channels = [_Channel(w, v) for w, v in zip(layout.quadrature, layout.valid, strict=True)]
     count = 0
     for case, start, stop in snapshots.block_ranges(nbytes):
         block = snapshots.read_raw(start, stop, case)
-        check_values(snapshots, case, start, block)
-        b = stop - start
-        share = b / (count + b)
-        for c in range(layout.channels):
-            x = block[:, c].reshape(b, -1).astype(np.float64)
-            if layout.mask is not None:
-                x = np.where(layout.mask[c].reshape(-1), x, 0.0)
-            low[c] = min(low[c], _extreme(x, layout, c, "min"))
-            high[c] = max(high[c], _extreme(x, layout, c, "max"))
-            own = x.mean(axis=0)
-            x -= own
-            delta = own - mean[c]
-            scatter[c] += np.einsum("ij,ij->j", x, x) @ weights[c]
-            scatter[c] += count * share * (weights[c] @ delta**2)
-            mean[c] += share * delta
-        count += b
-    std = np.sqrt(scatter / (count * weights.sum(axis=1)))
+        sound = [ch.take(block[:, c], count) for c, ch in enumerate(channels)]
+        fixed = layout.mask is not None and not snapshots.masked_by_user
+        if fixed or not all(sound):
+            check_values(snapshots, case, start, block)
+        count += stop - start
+    scatter = np.array([max(ch.scatter, 0.0) for ch in channels])
+    low, high = np.array([ch.low for ch in channels]), np.array([ch.high for ch in channels])
+    std = np.sqrt(scatter / (count * layout.quadrature.reshape(len(channels), -1).sum(axis=1)))
     steady = std <= STEADY * np.maximum(np.abs(low), np.abs(high))
-    std = np.where(steady, 0.0, std)
-    field = mean.reshape(layout.channels, *layout.shape)
-    if layout.mask is not None:
-        field = np.where(layout.mask, field, np.nan)
+    mean = np.stack([ch.mean_field(layout.shape) for ch in channels])
     constant = tuple(n for n, s in zip(layout.names, steady, strict=True) if s)
-    return Survey(field, std, low, high, count, constant, layout)
+    return Survey(mean, np.where(steady, 0.0, std), low, high, count, constant, layout)
 
 
-def _extreme(x: np.ndarray, layout: Layout, c: int, which: str) -> float:
-    valid = x if layout.mask is None else x[:, layout.mask[c].reshape(-1)]
-    return float(valid.min() if which == "min" else valid.max())
+class _Channel:
+    """Running statistics of one field over its valid points, flattened."""
+
+    def __init__(self, weights: np.ndarray, valid: np.ndarray) -> None:
+        self.points = None if valid.all() else np.flatnonzero(valid)
+        self.weights = weights.reshape(-1) if self.points is None else weights.flat[self.points]
+        self.mean = np.zeros(self.weights.size)
+        self.scatter, self.low, self.high = 0.0, np.inf, -np.inf
+
+    def take(self, block: np.ndarray, count: int) -> bool:
+        """Add ``block`` (b, *space) to ``count`` snapshots; False unless valid values are finite."""
+        x = block.reshape(len(block), -1)
+        columns = max(1024, TILE // len(x))
+        sound = True
+        for a in range(0, self.mean.size, columns):
+            tile = slice(a, a + columns)
+            d = x[:, tile if self.points is None else self.points[tile]].astype(np.float64)
+            self.low, self.high = min(self.low, float(d.min())), max(self.high, float(d.max()))
+            if not count:
+                self.mean[tile] = d[0]
+            with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: reported by name below
+                d -= self.mean[tile]
+                total = d.sum(axis=0)
+                d *= d
+                n = count + len(x)
+                self.scatter += float(self.weights[tile] @ (d.sum(axis=0) - total**2 / n))
+                self.mean[tile] += total / n
+            sound = sound and bool(np.isfinite(total).all())
+        return sound
+
+    def mean_field(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The mean on the grid (*space), NaN where masked."""
+        if self.points is None:
+            return self.mean.reshape(shape)
+        field = np.full(shape, np.nan)
+        field.flat[self.points] = self.mean
+        return field
 
 
 def check_values(snapshots: Snapshots, case: int, start: int, block: np.ndarray) -> None:
