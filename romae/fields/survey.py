@@ -85,7 +85,7 @@ class _Channel:
         self.scatter, self.low, self.high = 0.0, np.inf, -np.inf
 
     def take(self, block: np.ndarray, count: int) -> bool:
-        """Add ``block`` (b, *space) to ``count`` snapshots; False unless valid values are finite."""
+        """Add ``block`` (b, *space) to ``count`` snapshots; True if valid values are finite."""
         x = block.reshape(len(block), -1)
         columns = max(1024, TILE // len(x))
         sound = True
