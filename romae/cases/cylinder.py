@@ -74,8 +74,8 @@ class Cylinder(Case):
         up, down, height = self.window
         if up > self.upstream or down > self.downstream or height > self.height:
             raise OptionError(
-                f"the cylinder's window {tuple(self.window)} (upstream, downstream, height in D) is "
-                f"larger than the domain {(self.upstream, self.downstream, self.height)}; "
+                f"the cylinder's window {tuple(self.window)} (upstream, downstream, height in D) "
+                f"exceeds the domain {(self.upstream, self.downstream, self.height)}; "
                 "make the window smaller or the domain larger"
             )
         if any(length * self.cells % self.coarsen for length in (up + down, height)):
@@ -204,11 +204,11 @@ class Flow:
         self.old = new
         outlet = u[1:-1, -1] - dt / h * (u[1:-1, -1] - u[1:-1, -2])
         v[:, -1] -= dt / h * (v[:, -1] - v[:, -2])
-        for face, fluid, n, o, axis in (
+        for face, fluid, n, o, along in (
             (u[1:-1, 1:-1], self.fluid_u, new[0], old[0], 1),
             (v[1:-1, 1:-1], self.fluid_v, new[1], old[1], 0),
         ):
-            face += dt * (1.5 * n - 0.5 * o) - (dt / h) * np.diff(self.p, axis=axis)
+            face += dt * (1.5 * n - 0.5 * o) - (dt / h) * np.diff(self.p, axis=along)
             face *= fluid
         u[1:-1, -1] = outlet + (1.0 - outlet.mean())  # what flows in flows out
         phi = fft.dctn(self.divergence() / dt) / self.eigenvalues

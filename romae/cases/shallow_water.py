@@ -46,7 +46,7 @@ class ShallowWater(Case):
 
     points: int = 64  # cells along each axis
     drops: int = 100  # trajectories; centres from a Latin hypercube over the square
-    snapshots: int = 100  # per trajectory, the first at t = 0
+    snapshots: int = 96  # per trajectory, the first at t = 0
     save_every: int = 5  # steps between snapshots
     dt: float = 1e-3  # s
     gravity: float = 9.8  # m s-2

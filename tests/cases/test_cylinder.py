@@ -65,7 +65,7 @@ def test_drag_coefficient(shedding):
     case, _, fields, drag = shedding
     T, _ = period(case, fields)
     n = round(4 * T / (case.dt * case.save_every))
-    assert 1.30 < drag[:n].mean() < 1.65
+    assert 1.32 < drag[:n].mean() < 1.50
 
 
 def test_half_a_period_later_the_wake_is_its_mirror_image(shedding):
@@ -77,18 +77,18 @@ def test_half_a_period_later_the_wake_is_its_mirror_image(shedding):
     mirrored = fields[:100, :, ::-1] * np.array([1.0, -1.0])[:, None, None]
     fluctuation = np.linalg.norm(mirrored - fields.mean(axis=0))
     # Linear interpolation in time alone costs (2 pi / 41)^2 / 8 = 0.003, more for the harmonics.
-    assert np.linalg.norm(later - mirrored) < 0.02 * fluctuation
+    assert np.linalg.norm(later - mirrored) < 0.01 * fluctuation
     assert np.linalg.norm(fields[:100] - mirrored) > fluctuation
 
 
 def test_shedding_has_settled(shedding):
     """One period later nothing but the phase has moved, over the whole record."""
-    case, _, fields, _ = shedding
+    fields = shedding[2]
     flat = fields.reshape(len(fields), -1)
     basis = np.linalg.svd(flat[:120] - flat[:120].mean(axis=0), full_matrices=False)[2][:20]
     rest = flat[120:] - flat[:120].mean(axis=0)
     left = rest - rest @ basis.T @ basis
-    assert np.linalg.norm(left) < 2e-3 * np.linalg.norm(rest)
+    assert np.linalg.norm(left) < 2e-4 * np.linalg.norm(rest)
 
 
 def test_fluid_rests_in_the_cylinder(shedding):
@@ -96,7 +96,7 @@ def test_fluid_rests_in_the_cylinder(shedding):
     y, x = (a.values for a in case.coords().values())
     core = np.hypot(x, y[:, None]) < 0.3
     assert core.any()
-    assert np.abs(fields[:, :, core]).max() < 0.03
+    assert np.abs(fields[:, :, core]).max() < 1e-3
 
 
 def test_momentum_operator_converges_at_second_order():
