@@ -104,7 +104,7 @@ class StreamFeed:
             try:
                 for i in range(0, len(ranges), self.mix):
                     parts = [
-                        self.snapshots.read(start, stop_, case).astype(np.float32, copy=False)
+                        self.snapshots.read(start, stop_, case)
                         for case, start, stop_ in ranges[i : i + self.mix]
                     ]
                     if not put(np.concatenate(parts) if len(parts) > 1 else parts[0]):
@@ -136,9 +136,7 @@ def make_feed(
     resident_bytes: int = RESIDENT_BYTES,
 ) -> ResidentFeed | StreamFeed:
     """A resident feed when the float32 snapshots fit ``resident_bytes``, else a stream."""
-    stream = StreamFeed(
-        snapshots, scaling, batch=batch, shuffle=shuffle, seed=seed, device=device
-    )
+    stream = StreamFeed(snapshots, scaling, batch=batch, shuffle=shuffle, seed=seed, device=device)
     T, C, *space = snapshots.shape
     if 4 * T * C * int(np.prod(space)) > resident_bytes:
         return stream

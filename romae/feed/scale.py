@@ -1,6 +1,8 @@
 """Scaling of tensors: z = (x - mean) / scale per field, zero at masked points.
 
-The same numbers as :class:`romae.fields.Scaling`, in float32 on the device of the data.
+The same numbers as :class:`romae.fields.Scaling`, as float32 on the device of the data. The
+mean is subtracted in two parts, mean = high + low with high the nearest float32: pressures
+near 1e5 that fluctuate by 1 would lose their third digit to a mean rounded to float32.
 """
 
 import numpy as np
@@ -15,17 +17,25 @@ class TensorScaling:
 
     def __init__(self, scaling: Scaling, device: torch.device | str = "cpu") -> None:
         scale = np.asarray(scaling.scale).reshape(-1, *([1] * (scaling.mean.ndim - 1)))
-        self.mean = torch.as_tensor(scaling.mean, dtype=torch.float32, device=device)
-        self.scale = torch.as_tensor(scale, dtype=torch.float32, device=device)
+        self.mean = torch.as_tensor(scaling.mean, dtype=torch.float64, device=device)
+        self.scale = torch.as_tensor(scale, dtype=torch.float64, device=device)
+        self.high, self.scale32 = self.mean.float(), self.scale.float()
+        self.low = (self.mean - self.high).float()
         mask = scaling.valid
         self.masked = None if mask is None else torch.as_tensor(~mask, device=device)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Physical units -> dimensionless, zero where masked."""
-        z = (x - self.mean).div_(self.scale)
+        """Physical units (B, C, *space), float32 or float64 -> dimensionless float32."""
+        if x.dtype == torch.float64:
+            z = (x - self.mean).div_(self.scale).float()
+        else:
+            z = (x - self.high).sub_(self.low).div_(self.scale32)
         return z if self.masked is None else z.masked_fill_(self.masked, 0.0)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """Dimensionless -> physical units, NaN where masked."""
-        x = torch.addcmul(self.mean, z, self.scale)
+        """Dimensionless -> physical units in the type of ``z``, NaN where masked."""
+        if z.dtype == torch.float64:
+            x = z * self.scale + self.mean
+        else:
+            x = (z * self.scale32).add_(self.low).add_(self.high)
         return x if self.masked is None else x.masked_fill_(self.masked, torch.nan)

@@ -69,7 +69,9 @@ def unpack_array(state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 
 def layout_to_state(layout: Layout) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """See :meth:`romae.fields.Layout.to_state`."""
-    arrays: dict[str, np.ndarray] = {"weights": np.asarray(layout.weights, dtype=np.float64)}
+    arrays: dict[str, np.ndarray] = {}
+    if not np.all(layout.weights == 1):  # uniform weights are the default: they cost no bytes
+        arrays["weights"] = np.asarray(layout.weights, dtype=np.float64)
     if layout.mask is not None:
         arrays["mask"] = layout.mask
     coords = {
@@ -134,7 +136,7 @@ def layout_from_state(
         periodic=tuple(state["periodic"]),
         coords=xr.Dataset(coords=coords),
         mask=None if mask is None else np.asarray(mask, dtype=bool),
-        weights=np.asarray(arrays["weights"], dtype=np.float64),
+        weights=arrays.get("weights"),
         attrs=dict(state["attrs"]),
         time_coord=state["time_coord"],
     )

@@ -316,8 +316,7 @@ def scaled_batches(
     scale = TensorScaling(scaling, device)
     for block in snapshots.blocks(BLOCK_BYTES):
         labels.check_values(block, snapshots)
-        values = torch.from_numpy(np.asarray(block.values, dtype=np.float32))
-        yield block.case, scale.forward(values.to(device))
+        yield block.case, scale.forward(torch.from_numpy(block.values).to(device))
 
 
 def _part(arrays: dict[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
