@@ -50,15 +50,26 @@ def compare(
 
     files, bundles = sort_paths(paths)
     if output is not None:
-        check_output(output, "directory", overwrite=overwrite, marker="comparison.nc")
+        check_output(output, "directory", overwrite=overwrite, marker="index.html")
     models = {name: romae.load(path) for name, path in model_names(bundles).items()}
     for model in models.values():
         getattr(model, "reducer", model).to(device)
     *_, test = parts(data.open(files), split)
     found = romae.compare(models, test)
     if output is not None:
-        write_folder(found, output, overwrite)
-    return Result(text_table(found), {"models": records(found), "output": output})
+        from romae.report import write_report
+
+        given = {"data": files, "models": bundles, "split": split}
+        write_report(
+            output,
+            comparison=found,
+            models=models,
+            test=test,
+            provenance=given,
+            overwrite=overwrite,
+        )
+    text = text_table(found) + (f"\nwrote {os.path.join(output, 'index.html')}" if output else "")
+    return Result(text, {"models": records(found), "output": output})
 
 
 def sort_paths(paths: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -113,12 +124,3 @@ def records(comparison: Any) -> list[dict[str, Any]]:
     from romae.compare import table
 
     return table(comparison).reset_index().to_dict(orient="records")
-
-
-def write_folder(comparison: Any, output: str, overwrite: bool) -> None:
-    """Tables and page, whole or not at all."""
-    from romae.compare import write_comparison
-    from romae.files import atomic_directory
-
-    with atomic_directory(output, overwrite=overwrite, marker="comparison.nc") as folder:
-        write_comparison(comparison, folder)

@@ -20,7 +20,8 @@ PIECE_BYTES = 64 << 20  # of fields decoded at once, so that files may exceed me
 def decode(model: str, latents: str, output: str, device: str, overwrite: bool) -> Result:
     """Write the fields that belong to LATENTS.nc.
 
-    LATENTS.nc is what `romae encode` wrote. Names, coordinates and units are those of the data the model was fitted on.
+    LATENTS.nc is what `romae encode` wrote. Names, coordinates and units are those of the
+    data the model was fitted on.
     """
     import romae
     from romae.cli.netcdf import check_netcdf, write_netcdf

@@ -20,7 +20,8 @@ from romae.cli.options import DataOptions, data_options, files_argument
 def info(files: tuple[str, ...], scan: str, data: DataOptions) -> Result:
     """Show what FILES hold and what is wrong.
 
-    As romae would read them: fields, units, grid, time, mask, storage, range of values. Exit status 1 when the data cannot be used as they are.
+    As romae would read them: fields, units, grid, time, mask, storage, range of values. Exit
+    status 1 when the data cannot be used as they are.
     """
     from romae.errors import DataError
     from romae.fields.inspect import Finding, inspect_source

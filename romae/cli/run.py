@@ -2,7 +2,7 @@
 
 import click
 
-from romae.cli.command import Result, command
+from romae.cli.command import Result, command, table
 from romae.cli.options import output_option, set_option
 
 
@@ -11,20 +11,36 @@ from romae.cli.options import output_option, set_option
 @output_option("Folder of the study; runs/NAME otherwise.", required=False)
 @set_option
 @click.option("--device", metavar="auto|cpu|cuda", help="Instead of what the study says.")
-@click.option(
-    "--until", metavar="STEP", help="Stop after data, fit, compare, dynamics or forecast."
-)
+@click.option("--list", "listing", is_flag=True, help="List the steps and which are finished.")
+@click.option("--only", metavar="STEP", help="Do one step, as --list names it.")
+@click.option("--until", metavar="STAGE", help="Stop after this stage.")
 def run(
-    study: str, output: str | None, settings: tuple[str, ...], device: str | None, until: str | None
+    study: str,
+    output: str | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    listing: bool,
+    only: str | None,
+    until: str | None,
 ) -> Result:
     """Run a study from data to report.
 
-    Each finished step is kept: started again after a kill, or with changed settings, only
-    what is missing or depends on the change is done.
+    Stages: data, fit, compare, dynamics, forecast, report. Each finished step is kept:
+    started again after a kill, or with changed settings, only what is missing or depends on
+    the change is done.
+
+    \b
+    romae run wake.toml -o runs/wake
+    romae run wake.toml -o runs/wake --set run.seed=1
+    romae run wake.toml -o runs/wake --list
     """
-    from romae.study import run_study
+    from romae.study import list_steps, run_study
 
     if device is not None:
         settings = (*settings, f"run.device={device}")
-    outcome = run_study(study, output, settings=settings, until=until)
+    if listing:
+        steps = list_steps(study, output, settings=settings)
+        text = table(["step", "state"], [[n, "done" if ok else "to do"] for n, ok in steps.items()])
+        return Result(text, {"steps": [{"name": n, "done": ok} for n, ok in steps.items()]})
+    outcome = run_study(study, output, settings=settings, until=until, only=only)
     return Result(outcome.text, outcome.data)

@@ -12,6 +12,6 @@ was killed goes on where it was, in the middle of a training too.
 """
 
 from romae.study.config import Study, read_study
-from romae.study.run import Outcome, run_study
+from romae.study.run import Outcome, list_steps, run_study
 
-__all__ = ["Outcome", "Study", "read_study", "run_study"]
+__all__ = ["Outcome", "Study", "list_steps", "read_study", "run_study"]

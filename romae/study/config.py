@@ -60,8 +60,9 @@ class ReducerSpec:
     def labels(self) -> dict[str, int | float]:
         """Names of the steps and folders, with the latent size of each: pod-ae-2."""
         sizes = self.latent if isinstance(self.latent, list) else [self.latent]
-        stem = (self.name or self.kind).lower().replace(" ", "-")
-        return {f"{stem}-{size}": size for size in sizes}
+        labels = [f"{_stem(self)}-{size}" for size in sizes]
+        _check_once(labels, "[[reducers]]")
+        return dict(zip(labels, sizes, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +76,7 @@ class DynamicsSpec:
 
     def labels(self, reducers: Iterable[str]) -> dict[str, str]:
         """Names of the steps and folders, with the reducer of each: pod-ae-2+gru."""
-        stem = (self.name or self.kind).lower().replace(" ", "-")
-        return {f"{label}+{stem}": label for label in self.on or reducers}
+        return {f"{label}+{_stem(self)}": label for label in self.on or reducers}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +137,11 @@ class Study:
     def resolved(self) -> Table:
         """Everything that was decided, with the defaults, as plain tables."""
         return dataclasses.asdict(self)
+
+
+def _stem(spec: ReducerSpec | DynamicsSpec) -> str:
+    """Name or kind as it goes into file names."""
+    return (spec.name or spec.kind).lower().replace(" ", "-").replace("/", "-")
 
 
 def _check_once(labels: list[str], where: str) -> None:

@@ -132,7 +132,7 @@ class Plan:
         getattr(model, "reducer", model).to(self.study.run.device)
         return model
 
-    def _shown(self, fitted: dict[str, Any]) -> dict[str, Any]:
+    def shown(self, fitted: dict[str, Any]) -> dict[str, Any]:
         """Names for tables and figures: "POD k=16", or the name given in the study."""
         given = {label: s.name for s in self.study.reducers for label in s.labels()}
         return {f"{given[n] or m.name} k={m.latent}": m for n, m in fitted.items()}
@@ -145,7 +145,7 @@ class Plan:
     def _compare(self) -> None:
         from romae.compare import write_comparison
 
-        found = romae.compare(self._shown(self.reducers()), self.parts[2])
+        found = romae.compare(self.shown(self.reducers()), self.parts[2])
         with self._folder("compare", "comparison.nc") as folder:
             write_comparison(found, folder)
 
@@ -194,7 +194,7 @@ class Plan:
         for name, spec, label in self._pairs():
             model = self._load(self.dynamics_steps[name].output)
             model.reducer = reducers[label]
-            (shown,) = self._shown({label: model.reducer})
+            (shown,) = self.shown({label: model.reducer})
             found[f"{shown} + {spec.name or model.dynamics.name}"] = model
         return found
 

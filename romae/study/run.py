@@ -39,9 +39,12 @@ def run_study(
     one each. Everything that can be wrong without training is found first.
     """
     study = read_study(path, settings)
-    plan, ledger = start(study, folder)
+    plan = Plan(study, run_folder(study, folder))
+    ledger = Ledger(plan.folder)
     _check_names(until, only, study)
     check_options(plan)
+    with atomic_file(plan.folder / "study.json", overwrite=True) as temporary:
+        temporary.write_text(json.dumps(study.resolved(), indent=2, default=str) + "\n")
     done = {"data": ledger.perform(plan.data_step)} if only in (None, "data") else {}
     if until != "data" and only != "data":
         check_data(plan)
@@ -56,23 +59,21 @@ def list_steps(
     path: str | Path, folder: str | Path | None = None, *, settings: Iterable[str] = ()
 ) -> dict[str, bool]:
     """Every step of the study, in order, and whether it is finished."""
-    plan, ledger = start(read_study(path, settings), folder, write=False)
+    study = read_study(path, settings)
+    plan = Plan(study, run_folder(study, folder))
+    ledger = Ledger(plan.folder)
     found = {"data": ledger.finished(plan.data_step)}
     if plan.study.data.case is not None and not found["data"]:
         return found | dict.fromkeys(step_names(plan.study), False)
     return found | {step.name: ledger.finished(step) for step in plan.steps}
 
 
-def start(study: Study, folder: str | Path | None, *, write: bool = True) -> tuple[Plan, Ledger]:
-    """Plan and ledger in the run folder, with ``study.json`` written there."""
+def run_folder(study: Study, folder: str | Path | None) -> Path:
+    """``folder``, or ``runs/<name of the study>``."""
     target = Path(folder if folder is not None else Path("runs") / study.name)
     if target.exists() and not target.is_dir():
         raise OptionError(f"{target} is a file. Expected the folder of a run; type another -o.")
-    if write:
-        with atomic_file(target / "study.json", overwrite=True) as temporary:
-            text = json.dumps(study.resolved(), indent=2, default=str)
-            temporary.write_text(text + "\n")
-    return Plan(study, target), Ledger(target)
+    return target
 
 
 def step_names(study: Study) -> list[str]:
