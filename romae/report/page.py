@@ -65,7 +65,6 @@ def comparison_table(rows: pd.DataFrame) -> dict[str, Any]:
         ("error_worst all", "worst snapshot", "", error_text),
         ("mse_over_variance all", "MSE / variance", "", lambda v: f"{v:.2e}"),
         ("nbytes", "model size", "", bytes_text),
-        ("stored_bytes", "model + latents", "", bytes_text),
         ("fit_seconds", "fit", "", lambda v: seconds_text(v) if np.isfinite(v) else "unknown"),
         ("encode_rate", "encode", "snapshots/s", rate_text),
         ("decode_rate", "decode", "snapshots/s", rate_text),

@@ -207,10 +207,10 @@ class Sections:
         return names[:MOST_FIELDS]
 
     def _add(self, section: Section, name: str, figure: "Figure", alt: str, caption: str) -> None:
-        from romae.report.figures.style import data_uri, png, svg
+        from romae.report.figures.style import data_uri, png, settle, svg
 
         safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-        text = svg(figure)
+        text = svg(settle(figure))
         (self.folder / f"{safe}.svg").write_text(text, encoding="utf-8")
         (self.folder / f"{safe}.png").write_bytes(png(figure))
         section.figures.append(Picture(data_uri(text), alt, caption))

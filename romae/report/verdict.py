@@ -121,7 +121,7 @@ def _forecast(forecasts: xr.Dataset) -> list[str]:
     one = models.isel(model=_longest(models))
     threshold, starts = float(forecasts.attrs["threshold"]), int(forecasts.sizes["start"])
     text = (
-        f"The forecast of {one['model'].item()} stays below an error of {threshold:g} "
+        f"The forecast of {one['model'].item()} stays below {percent(threshold)} error "
         f"{_valid(one, forecasts)} (median of {starts} starts)"
     )
     rest = [others.isel(model=i) for i in range(others.sizes["model"])]

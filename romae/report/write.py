@@ -69,8 +69,8 @@ def write_report(
 
 
 def _subtitle(test: Snapshots) -> str:
-    grid = " x ".join(f"{d} {n}" for d, n in zip(test.layout.space, test.layout.shape, strict=True))
-    fields = ", ".join(test.layout.names)
+    fields, axes = ", ".join(test.layout.names), ", ".join(test.layout.space)
+    grid = f"{' x '.join(map(str, test.layout.shape))} points ({axes})"
     return f"Tested on {len(test)} unseen snapshots of {fields} on {grid}, from {test.source}."
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from romae.errors import OptionError
 from romae.metrics import ALL
@@ -72,7 +72,9 @@ def error_bytes(comparison: xr.Dataset) -> Figure:
             color="0.35",
         )
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: bytes_text(v)))
+    ax.xaxis.set_minor_locator(NullLocator())
     count = comparison.attrs.get("test_snapshots", "the")
     ax.set_xlabel(f"bytes of the model and of the latents of {count} snapshots")
     ax.set_ylabel(ERROR)

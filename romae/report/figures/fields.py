@@ -1,7 +1,7 @@
 """Fields as pictures: the modes of POD, and originals beside reconstructions and errors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from romae.metrics import energy
 from romae.report.figures.maps import View, draw, field_norm, symmetric_norm, views
 from romae.report.figures.style import WIDTH, label, new_figure, percent, styled
 
+Layouts = Literal["constrained", "compressed"]
 SPAN = 200  # snapshots of a picture of space over time
 
 
@@ -54,11 +55,11 @@ def reconstructions(
 
 def _grid(columns: list[tuple[str, Any, str, Any]], pictures: list[View], name: str) -> Figure:
     """Columns of (title, field, title, error), two rows per picture."""
-    one_width = WIDTH / len(columns)
-    aspect = pictures[0].aspect
-    # Each picture needs room for a title and, per row, a colour bar beneath.
-    height = 2 * len(pictures) * (0.86 * one_width * aspect + 0.95)
-    figure = new_figure(min(height, 14.0))
+    one_width = (WIDTH - 1.3) / len(columns)  # beside them the colour bar and the y labels
+    # Two pictures, their titles, the x label and the colour bar beneath.
+    heights = [2 * one_width * v.aspect + 1.35 + 0.3 * bool(v.title) for v in pictures]
+    layout: Layouts = "compressed" if pictures[0].equal else "constrained"
+    figure = new_figure(min(sum(heights), 14.0), layout=layout)
     grid = figure.subplots(
         2 * len(pictures), len(columns), squeeze=False, sharex="row", sharey="row"
     )
@@ -73,7 +74,7 @@ def _grid(columns: list[tuple[str, Any, str, Any]], pictures: list[View], name: 
             beneath = draw(bottom[j], view, error, own, diverging)
             bottom[j].set_title(error_title)
             bottom[j].set_xlabel(view.names[0])
-            _bar(figure, beneath, bottom[j], "")
+            _bar(figure, beneath, bottom[j])
             if j == 0:
                 top[j].set_ylabel(view.names[1])
                 bottom[j].set_ylabel(view.names[1])
@@ -99,8 +100,8 @@ def pod_modes(pod: Any, *, field: str, count: int = 6) -> Figure:
     picture = views(layout, np.zeros(1))[0]
     columns = min(3, len(modes))
     rows = -(-len(modes) // columns)
-    height = rows * (0.86 * WIDTH / columns * picture.aspect + 0.55)
-    figure = new_figure(min(height, 12.0))
+    height = rows * ((WIDTH - 0.6) / columns * picture.aspect + 0.4) + 0.3
+    figure = new_figure(min(height, 12.0), layout="compressed" if picture.equal else "constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax, mode, title in zip(grid.flat, modes, titles, strict=False):
         norm, cmap = symmetric_norm(mode)
@@ -135,15 +136,16 @@ def _outer_labels(grid: Any, names: tuple[str, str]) -> None:
         ax.set_ylabel(names[1])
 
 
-def _bar(figure: Figure, drawn: Any, ax: Axes, name: str) -> None:
+def _bar(figure: Figure, drawn: Any, ax: Axes) -> None:
     """A thin colour bar beneath one picture, with three numbers."""
     bar = figure.colorbar(drawn, ax=ax, location="bottom", fraction=0.06, pad=0.02, aspect=30)
     norm: Normalize = drawn.norm
     bar.set_ticks([v for v in (norm.vmin, 0.0, norm.vmax) if v is not None])
     bar.ax.set_xticklabels([f"\N{MINUS SIGN}{norm.vmax:.2g}", "0", f"{norm.vmax:.2g}"])
+    first, _, last = bar.ax.get_xticklabels()
+    first.set_ha("left")  # inside the bar's width: neighbours would touch
+    last.set_ha("right")
     bar.outline.set_visible(False)
-    if name:
-        bar.set_label(name)
 
 
 def _single(name: str, reducer: Any) -> Ladder:

@@ -42,6 +42,7 @@ def latents(models: Mapping[str, Any], test: Snapshots, *, case: int = 0) -> Fig
         if z.shape[1] > 1:
             right.plot(z[:, 0], z[:, 1], color="0.35", lw=0.8)
             right.plot(z[0, 0], z[0, 1], "o", color=PALETTE[0], ms=5)
+            right.set_aspect("equal", adjustable="datalim")
             right.set_xlabel("$z_1$")
             right.set_ylabel("$z_2$")
         else:

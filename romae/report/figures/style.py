@@ -10,7 +10,7 @@ import functools
 import io
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -65,9 +65,14 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapped
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure, sizes in inches, whose parts make room for each other."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(
+    height: float, *, layout: Literal["constrained", "compressed"] = "constrained"
+) -> Figure:
+    """An empty figure, ``height`` in inches, whose parts make room for each other.
+
+    ``compressed`` closes the gaps between pictures of a fixed aspect.
+    """
+    figure = Figure(figsize=(WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
@@ -130,6 +135,14 @@ def count_axis(ax: Axes, most: int) -> None:
     ax.xaxis.set_major_locator(FixedLocator(ticks[:: 1 + len(ticks) // 9]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+def settle(figure: Figure) -> Figure:
+    """Lay the figure out once and for all: each format would do it again, twice."""
+    with mpl.rc_context(RC):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
 
 
 def svg(figure: Figure) -> str:
