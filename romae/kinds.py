@@ -4,7 +4,9 @@ The class name works too: ``kind = "pod-ae"`` and ``kind = "PODAutoencoder"`` ar
 same. Options are the constructor's own arguments, read strictly.
 """
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import romae
@@ -35,6 +37,10 @@ def make_reducer(
     """
     cls = _lookup(kind, REDUCERS, "reducer")
     arguments = dict(options or {})
+    default = getattr(cls, "default_train", None)
+    if default is not None and isinstance(arguments.get("train"), Mapping):
+        # One setting of a training changes that one; the others stay those of the class.
+        arguments["train"] = {**asdict(default), **arguments["train"]}
     if latent is not None:
         arguments[_SIZE.get(cls.__name__, "latent")] = latent
     return cls(**read_arguments(cls, arguments, where=f"{where} ({kind})"))
@@ -52,7 +58,7 @@ def make_dynamics(
 
     cls = _lookup(kind, DYNAMICS, "dynamics")
     arguments = read_arguments(cls, options or {}, where=f"{where} ({kind})")
-    if "device" in cls.__init__.__annotations__:
+    if "device" in inspect.signature(cls).parameters:
         arguments.setdefault("device", str(pick_device(device)))
     return cls(**arguments)
 

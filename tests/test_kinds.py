@@ -1,0 +1,58 @@
+"""Short names and options make the same objects as the classes do."""
+
+import pytest
+
+import romae
+from romae.errors import OptionError
+from romae.kinds import DYNAMICS, REDUCERS, make_dynamics, make_reducer
+
+
+def test_every_public_model_has_a_short_name():
+    from romae import dynamics, reducers
+
+    named = {*REDUCERS.values(), *DYNAMICS.values()}
+    offered = {n for n in [*reducers.__all__, *dynamics.__all__] if n in romae.__all__}
+    assert named == offered
+
+
+@pytest.mark.parametrize("kind", [*REDUCERS, *REDUCERS.values()])
+def test_reducers(kind):
+    made = make_reducer(kind, 3)
+    assert made.latent == 3
+    assert type(made).__name__ in (kind, REDUCERS.get(kind))
+
+
+@pytest.mark.parametrize("kind", [*DYNAMICS, *DYNAMICS.values()])
+def test_dynamics(kind):
+    assert make_dynamics(kind).name in (kind, DYNAMICS.get(kind))
+
+
+@pytest.mark.parametrize("kind", [k for k in REDUCERS if k != "pod"])
+def test_one_setting_of_a_training_leaves_the_others(kind):
+    whole, changed = (
+        make_reducer(kind).train,
+        make_reducer(kind, options={"train": {"seed": 9}}).train,
+    )
+    assert {**vars(whole), "seed": 9} == vars(changed)
+
+
+def test_pod_takes_an_energy_fraction():
+    assert make_reducer("pod", 0.99).rank == 0.99
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: make_reducer("pood"), "Did you mean 'pod'?"),
+        (lambda: make_reducer("pod", options={"scales": "field"}), "'scale'?"),
+        (lambda: make_reducer("pod", options={"scale": "fields"}), "'field'?"),
+        (lambda: make_reducer("conv", options={"train": {"stesp": 3}}), "'steps'?"),
+        (lambda: make_reducer("conv", 2.5), "integer"),
+        (lambda: make_dynamics("gruu"), "'gru'?"),
+        (lambda: make_dynamics("dmd", {"delay": 3}), "'delays'?"),
+        (lambda: make_dynamics("echo", {"readout": "linearr"}), "'linear'?"),
+    ],
+)
+def test_wrong_names_suggest_the_nearest(make, words):
+    with pytest.raises(OptionError, match=words.replace("?", r"\?")):
+        make()
