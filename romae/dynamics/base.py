@@ -114,8 +114,7 @@ class Dynamics(Saved, ABC):
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
             raise OptionError(f"steps is {steps!r}. Expected a whole number of at least 1.")
         cases = self._starts(history)
-        last = cases[0].time[-1]
-        axis = continue_axis(last, self.dt, int(steps))
+        axis = continue_axis(cases[0].time[-max(self.context, 2) :], self.dt, int(steps))
         rolled = [self._guarded(case, int(steps)) for case in cases]
         left = min((first for _, first in rolled if first is not None), default=None)
         values = np.stack([z for z, _ in rolled])

@@ -53,10 +53,10 @@ class GRU(Dynamics):
         hidden: int = 64,
         *,
         context: int = 16,
-        unroll: int = 32,
+        unroll: int = 48,
         updates: int = 1000,
         learning_rate: float = 5e-3,
-        noise: float = 0.01,
+        noise: float = 0.003,
         seed: int = 0,
         device: str = "cpu",
     ):

@@ -15,14 +15,16 @@ do not reveal.
 """
 
 import itertools
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import scipy.sparse as sp
 
 from romae.dynamics.base import Dynamics
-from romae.errors import OptionError, check_option
+from romae.errors import MissingDependencyError, OptionError, check_option
 from romae.progress import track
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 DEGREE = 6  # non-zeros in a row of W
 RADII, SCALES = (0.1, 0.4, 0.7, 0.95), (0.1, 0.3, 1.0)
@@ -161,12 +163,19 @@ class EchoState(Dynamics):
         return self._roll(history[:, None], steps)[:, 0]
 
 
-def _sparse(data: np.ndarray, indices: np.ndarray) -> sp.csr_array:
+def _sparse(data: np.ndarray, indices: np.ndarray) -> "csr_array":
+    try:  # here: reducers work on machines that have torch and numpy and no scipy
+        from scipy.sparse import csr_array
+    except ImportError as error:
+        raise MissingDependencyError(
+            "EchoState needs scipy, which is not installed. Type: pip install scipy; or take "
+            "romae.DMD or romae.GRU, which do without"
+        ) from error
     N, degree = data.shape
-    return sp.csr_array((data.ravel(), indices.ravel(), np.arange(N + 1) * degree), shape=(N, N))
+    return csr_array((data.ravel(), indices.ravel(), np.arange(N + 1) * degree), shape=(N, N))
 
 
-def _spectral_radius(W: sp.csr_array) -> float:
+def _spectral_radius(W: "csr_array") -> float:
     """Largest |eigenvalue| of W."""
     return float(np.abs(np.linalg.eigvals(W.toarray())).max())
 

@@ -12,7 +12,7 @@ last three is a whole number of nanoseconds, so continuing them is exact.
 """
 
 import datetime
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ TOLERANCE = 0.01  # of dt
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 _NANOSECONDS |= {"h": 3600 * 10**9, "D": 86400 * 10**9}
 Kind = Literal["number", "datetime", "timedelta", "cftime"]
+Made = Literal["multiples", "decimals"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class TimeStep:
     """The step dt of an even axis.
 
     ``size``: in the axis' own units for kind "number", else whole nanoseconds.
-    ``units``: the ``units`` attribute of a numeric axis, "" when it has none.
+    ``units``: the ``units`` attribute of a numeric axis, "" when it has none. ``made``: how the
+    numbers of the axis are rounded, as those of "n dt" or as decimals.
     """
 
     kind: Kind
     size: float
     units: str = ""
+    made: Made = field(default="multiples", compare=False)
 
     def __str__(self) -> str:
         if self.kind == "number":
@@ -93,7 +96,8 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
             "pass the pieces as a list of cases."
         )
     if kind == "number":
-        return TimeStep(kind, _rounded(float(dt), time), str(time.attrs.get("units", "")))
+        size, made = _how_made(float(dt), time)
+        return TimeStep(kind, size, str(time.attrs.get("units", "")), made)
     ns = round(int(offsets[-1]) * round(tick * 1e9) / (n - 1))
     return TimeStep(kind, ns)
 
@@ -121,13 +125,16 @@ def check_step(time: xr.DataArray, dt: TimeStep, what: str) -> None:
         )
 
 
-def continue_axis(last: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
-    """Times ``t_last + dt * (1 .. steps)``, shape (steps,), in the dtype of ``last``."""
-    n, dtype = np.arange(1, steps + 1), last.dtype
+def continue_axis(time: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
+    """Times ``t_last + dt * (1 .. steps)``, shape (steps,), in the dtype of ``time``.
+
+    Numbers are rounded as those of ``time`` (T,) were, so that forecasts and data of the
+    same axis align: xarray joins float coordinates only where every bit agrees. It can be
+    told how they were for steps of few digits, and mostly for others.
+    """
+    last, dtype, n = time[-1], time.dtype, np.arange(1, steps + 1)
     if dt.kind == "number":
-        times = float(last) + dt.size * n
-        whole = dtype.kind in "iu" and float(dt.size).is_integer()
-        return times.astype(dtype if whole or dtype.kind == "f" else np.float64)
+        return _number_axis(time, dt, steps)
     if dt.kind == "cftime":
         step = datetime.timedelta(microseconds=dt.size / 1000)
         return np.array([last.item() + step * int(i) for i in n], dtype=object)
@@ -166,11 +173,46 @@ def _resolution(time: xr.DataArray) -> float:
     return float(np.spacing(np.abs(time.values).max()))
 
 
-def _rounded(dt: float, time: xr.DataArray) -> float:
-    """0.1 rather than 0.09999999999999999, where the axis cannot tell them apart."""
+def _how_made(dt: float, time: xr.DataArray) -> tuple[float, Made]:
+    """The dt that gives ``time`` bit for bit and how, else dt without needless digits.
+
+    0.1 rather than 0.09999999999999999; short numbers before long ones.
+    """
     short = float(f"{dt:.6g}")
+    count = round(float(time[-1]) / dt)
+    near = float(time[-1]) / count if count else dt
+    if np.array_equal(_multiples(time, short, 0), time.values):
+        return short, "multiples"
+    if np.array_equal(_decimals(time, short, 0), time.values):
+        return short, "decimals"
+    for guess in (near, float(np.nextafter(near, 0)), float(np.nextafter(near, np.inf))):
+        if np.array_equal(_multiples(time, guess, 0), time.values):
+            return guess, "multiples"
     far = abs(short - dt) * (time.size - 1)
-    return short if far <= 4 * max(_resolution(time), np.spacing(dt)) else dt
+    return short if far <= 4 * max(_resolution(time), np.spacing(dt)) else dt, "multiples"
+
+
+def _number_axis(time: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
+    """The formula that gives ``time`` bit for bit, that of the training axis first."""
+    formulas = [_multiples, _decimals]
+    for formula in formulas if dt.made == "multiples" else formulas[::-1]:
+        if np.array_equal(formula(time, dt.size, 0), time.values):
+            return formula(time, dt.size, steps)[time.size :]
+    whole = time.dtype.kind in "iu" and float(dt.size).is_integer()
+    ahead = float(time[-1]) + dt.size * np.arange(1, steps + 1)
+    return ahead.astype(time.dtype if whole or time.dtype.kind == "f" else np.float64)
+
+
+def _multiples(time: xr.DataArray, dt: float, steps: int) -> np.ndarray:
+    """``time`` (T,) and ``steps`` more, were it made as ``dt * n``."""
+    n = round(float(time[-1]) / dt) + np.arange(1 - time.size, steps + 1)
+    return (dt * n).astype(time.dtype)
+
+
+def _decimals(time: xr.DataArray, dt: float, steps: int) -> np.ndarray:
+    """``time`` (T,) and ``steps`` more, were it read from text with at most nine decimals."""
+    n = np.arange(1 - time.size, steps + 1)
+    return np.round(float(time[-1]) + dt * n, 9).astype(time.dtype)
 
 
 def _show(time: xr.DataArray, index: int) -> str:

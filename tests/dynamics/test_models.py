@@ -20,6 +20,7 @@ def latents(values):
 
 def relative_error(forecast, truth):
     """Error at each step over the standard deviation of the truth, (steps,)."""
+    assert forecast.time.equals(truth.time.drop_attrs())  # else xarray joins what is left
     spread = np.sqrt(truth.var("time").sum())
     return np.sqrt(((forecast - truth) ** 2).sum("latent")) / spread
 
