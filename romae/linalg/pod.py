@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
 
 Method = Literal["auto", "svd", "snapshots", "covariance"]
 Blocks = Callable[[], Iterator[tuple[int, np.ndarray]]]  # (first row, rows (b, n))
@@ -57,18 +56,18 @@ def decompose(
         method = "svd" if T * n <= SVD_ENTRIES else ("snapshots" if n >= T else "covariance")
     if method == "svd":
         Y = _gather(blocks, shape)
-        _, s, modes = scipy.linalg.svd(Y, full_matrices=False, overwrite_a=True)
+        _, s, modes = _svd(Y)
         return Decomposition(_signed(modes[: _rank(s, rank, n, floor=1e-13)]), s, method)
     if method == "covariance":
         C = np.zeros((n, n))
         for _, Y in blocks():
             Y = Y.astype(np.float64, copy=False)
             C += Y.T @ Y
-        energy, U = scipy.linalg.eigh(C, overwrite_a=True)
+        energy, U = _eigh(C)
         s = np.sqrt(np.maximum(energy[::-1], 0))[: min(T, n)]
         modes = U[:, ::-1].T[: _rank(s, rank, n)]
         return Decomposition(_signed(np.ascontiguousarray(modes)), s, method)
-    energy, V = scipy.linalg.eigh(_gram(blocks, shape, panel_bytes), overwrite_a=True)
+    energy, V = _eigh(_gram(blocks, shape, panel_bytes))
     s, V = np.sqrt(np.maximum(energy[::-1], 0))[: min(T, n)], V[:, ::-1]
     k = _rank(s, rank, n)
     modes = np.zeros((k, n))
@@ -117,7 +116,7 @@ def _rank(s: np.ndarray, rank: int | float | None, n: int, floor: float = 1e-8) 
 
 def _orthonormal(modes: np.ndarray) -> np.ndarray:
     """Rows made orthonormal again: dividing by a small s amplifies rounding."""
-    Q, R = scipy.linalg.qr(modes.T, mode="economic")
+    Q, R = np.linalg.qr(modes.T)
     return (Q * np.sign(np.diag(R))).T
 
 
@@ -125,3 +124,24 @@ def _signed(modes: np.ndarray) -> np.ndarray:
     """Signs fixed so that the entry of largest magnitude of each mode is positive."""
     largest = np.take_along_axis(modes, np.abs(modes).argmax(1)[:, None], axis=1)
     return modes * np.where(largest < 0, -1.0, 1.0)
+
+
+# LAPACK by scipy, which works in place; by numpy on machines that have only torch and numpy.
+
+
+def _svd(Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U, s, V^T of ``Y``, which is overwritten."""
+    try:
+        from scipy.linalg import svd
+    except ImportError:
+        return np.linalg.svd(Y, full_matrices=False)
+    return svd(Y, full_matrices=False, overwrite_a=True)
+
+
+def _eigh(C: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending eigenvalues and eigenvectors of the symmetric ``C``, which is overwritten."""
+    try:
+        from scipy.linalg import eigh
+    except ImportError:
+        return np.linalg.eigh(C)
+    return eigh(C, overwrite_a=True)
