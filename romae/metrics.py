@@ -57,7 +57,7 @@ def energy(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     T, C = x.shape[:2]
     w = np.broadcast_to(weights, x.shape[1:]).reshape(C, -1)
-    x = np.where(w > 0, x.reshape(T, C, -1), 0.0)
+    x = np.where(w > 0, x.reshape(T, C, -1), 0.0).astype(np.float64, copy=False)
     return np.einsum("tcn,tcn,cn->tc", x, x, w.astype(np.float64))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from romae.compare.ladders import Ladder, Rung
-from romae.errors import DataError
 from romae.fields import Snapshots
+from romae.fields.survey import check_values
 
 BLOCK_BYTES = 32 << 20  # of test snapshots read at once
 BATCH_BYTES = 4 << 20  # of snapshots encoded at once: feature maps take many times that
@@ -37,7 +37,8 @@ def encode(reducer: Any, values: np.ndarray) -> np.ndarray:
 
     device = reducer.device
     scaling = TensorScaling(reducer.scaling, device)
-    parts = torch.from_numpy(np.asarray(values, dtype=np.float32)).split(_rows(values.shape[1:]))
+    # float64 data are scaled as such: pressures near 1e5 Pa would lose digits in float32.
+    parts = torch.from_numpy(np.ascontiguousarray(values)).split(_rows(values.shape[1:]))
     with torch.inference_mode():
         codes = [reducer.encode_tensor(scaling.forward(x.to(device))).cpu() for x in parts]
     return torch.cat(codes).numpy()
@@ -60,16 +61,7 @@ def _rows(shape: tuple[int, ...]) -> int:
 
 
 def finite_blocks(snapshots: Snapshots, nbytes: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(case, values (b, C, *space) float64) in order; stray NaN and infinities are refused."""
-    valid = snapshots.layout.valid
+    """(case, values (b, C, *space)) in order; stray NaN and infinities are refused."""
     for block in snapshots.blocks(nbytes):
-        bad = ~np.isfinite(block.values) & valid
-        if bad.any():
-            row, channel = (int(i) for i in np.argwhere(bad)[0][:2])
-            when = snapshots.times(block.case).values[block.start + row]
-            raise DataError(
-                f"variable {snapshots.layout.names[channel]!r} of the test data is not finite at "
-                f"time {when} of case {block.case}. Expected finite values at every point that "
-                f"the mask keeps; leave that time out with .isel(time=...)."
-            )
-        yield block.case, np.asarray(block.values, dtype=np.float64)
+        check_values(snapshots, block.case, block.start, block.values)
+        yield block.case, block.values

@@ -143,7 +143,7 @@ def _add_rates(result: xr.Dataset, steps: list[Ladder], test: Snapshots) -> None
     from romae.feed import TensorScaling
 
     most = max(1, min(RATE_BATCH, test.lengths[0], (64 << 20) // (4 * test.layout.size)))
-    values = torch.from_numpy(np.asarray(test.read(0, most, 0), dtype=np.float32))
+    values = torch.from_numpy(test.read(0, most, 0))
     measured = []
     with track(result.sizes["model"], "timing") as task:
         for ladder in steps:

@@ -43,7 +43,7 @@ def reconstructions(
     fluctuation = (values - mean)[:, channel]
     weights = layout.quadrature[channel : channel + 1]
     below = energy(fluctuation[:, None], weights).sum()
-    columns = [("original", values[:, channel], "fluctuation of the original", fluctuation)]
+    columns = [("original", values[:, channel], "fluctuation", fluctuation)]
     for name, reducer in models.items():
         _, guess = next(reconstruct(_single(name, reducer), values))
         error = (guess - values)[:, channel]
@@ -98,7 +98,7 @@ def pod_modes(pod: Any, *, field: str, count: int = 6) -> Figure:
     if len(layout.space) == 1:
         return _mode_lines(layout, modes, titles, name)
     picture = views(layout, np.zeros(1))[0]
-    columns = min(3, len(modes))
+    columns = 2 if len(modes) == 4 else min(3, len(modes))
     rows = -(-len(modes) // columns)
     height = rows * ((WIDTH - 0.6) / columns * picture.aspect + 0.4) + 0.3
     figure = new_figure(min(height, 12.0), layout="compressed" if picture.equal else "constrained")
@@ -115,7 +115,7 @@ def pod_modes(pod: Any, *, field: str, count: int = 6) -> Figure:
 
 def _mode_lines(layout: Any, modes: np.ndarray, titles: list[str], name: str) -> Figure:
     picture = views(layout, np.zeros(1))[0]
-    columns = min(3, len(modes))
+    columns = 2 if len(modes) == 4 else min(3, len(modes))
     rows = -(-len(modes) // columns)
     figure = new_figure(1.9 * rows + 0.3)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -130,8 +130,10 @@ def _mode_lines(layout: Any, modes: np.ndarray, titles: list[str], name: str) ->
 
 
 def _outer_labels(grid: Any, names: tuple[str, str]) -> None:
-    for ax in grid[-1]:
-        ax.set_xlabel(names[0])
+    for column in grid.T:  # the lowest panel that is shown carries the numbers
+        lowest = [ax for ax in column if ax.get_visible()][-1]
+        lowest.set_xlabel(names[0])
+        lowest.tick_params(labelbottom=True)
     for ax in grid[:, 0]:
         ax.set_ylabel(names[1])
 
@@ -143,8 +145,8 @@ def _bar(figure: Figure, drawn: Any, ax: Axes) -> None:
     bar.set_ticks([v for v in (norm.vmin, 0.0, norm.vmax) if v is not None])
     bar.ax.set_xticklabels([f"\N{MINUS SIGN}{norm.vmax:.2g}", "0", f"{norm.vmax:.2g}"])
     first, _, last = bar.ax.get_xticklabels()
-    first.set_ha("left")  # inside the bar's width: neighbours would touch
-    last.set_ha("right")
+    first.set_horizontalalignment("left")  # inside the bar's width: neighbours would touch
+    last.set_horizontalalignment("right")
     bar.outline.set_visible(False)
 
 
