@@ -32,9 +32,7 @@ class ReducedModel:
     def __init__(self, reducer: Reducer, dynamics: Dynamics) -> None:
         self.reducer, self.dynamics = reducer, dynamics
 
-    def fit(
-        self, data: Source, validation: Source | None = None, *, device: str = "auto"
-    ) -> Self:
+    def fit(self, data: Source, validation: Source | None = None, *, device: str = "auto") -> Self:
         """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``."""
         snapshots = open_snapshots(data)
         if getattr(self.reducer, "module", None) is None:
@@ -67,8 +65,8 @@ class ReducedModel:
         snapshots.require(self.dynamics.context, f"a forecast by {self.dynamics.name}")
         if len(set(snapshots.lengths)) > 1:
             raise DataError(
-                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots. Expected one "
-                f"length; forecast case by case: .isel(case=[0])."
+                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots. Expected "
+                f"one length; forecast case by case: .isel(case=[0])."
             )
         needed = max(self.dynamics.context, 2)  # two times tell the step
         recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))

@@ -136,7 +136,7 @@ def layout_from_state(
         periodic=tuple(state["periodic"]),
         coords=xr.Dataset(coords=coords),
         mask=None if mask is None else np.asarray(mask, dtype=bool),
-        weights=arrays.get("weights"),
+        weights=np.asarray(arrays.get("weights", np.ones(state["shape"])), dtype=np.float64),
         attrs=dict(state["attrs"]),
         time_coord=state["time_coord"],
     )

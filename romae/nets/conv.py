@@ -6,49 +6,24 @@ Decoder   h -> dense -> [conv, double the grid, narrow] ... -> conv -> shuffle b
 The grid is halved per level by a strided convolution or by unshuffle; it is doubled by
 convolution and shuffle (PixelShuffle), which has no checkerboard of transposed
 convolutions. Convolutions have odd kernels, padded circularly on periodic axes and by
-edge values elsewhere. Axes stop being halved when they have ``coarsest`` cells or fewer,
-so that long and short axes may be mixed. Sizes that do not divide are extended and cropped.
+edge values elsewhere. Axes stop being halved when they would fall below four cells, so
+that long and short axes may be mixed. Sizes that do not divide are extended and cropped.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from romae.nets.activations import Activation, activation
+from romae.nets.grid import ConvSpec
 from romae.nets.padding import PadToMultiple, pad_axes
 from romae.nets.shuffle import shuffle, unshuffle
 
-_CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Grid a network works on: cells per axis, and which axes are periodic."""
-
-    shape: tuple[int, ...]
-    periodic: tuple[bool, ...]
-
-    def plan(self, patch: int, levels: int, coarsest: int = 4) -> list[tuple[int, ...]]:
-        """Coarsening factors per level and axis; the first entry is the patch.
-
-        >>> Grid((96, 256), (False, False)).plan(patch=4, levels=3)
-        [(4, 4), (2, 2), (2, 2), (1, 2)]
-        """
-        sizes = list(self.shape)
-        plan = []
-        for step in [patch] + [2] * levels:
-            factors = []
-            for i, n in enumerate(sizes):
-                factor = step
-                while factor > 1 and -(-n // factor) < coarsest:
-                    factor //= 2
-                factors.append(factor)
-                sizes[i] = -(-n // factor)
-            plan.append(tuple(factors))
-        return plan
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_CONV: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class AxisConv(nn.Module):
@@ -62,11 +37,14 @@ class AxisConv(nn.Module):
         periodic: Sequence[bool],
         kernel: int = 3,
         stride: Sequence[int] | int = 1,
+        zero: bool = False,
     ) -> None:
         super().__init__()
         d = len(periodic)
         self.periodic = tuple(periodic)
         self.conv = _CONV[d](inputs, outputs, kernel, stride=stride)
+        if zero:
+            zero_(self.conv)
         self.widths = [(kernel // 2, kernel // 2)] * d
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,10 +61,8 @@ class Residual(nn.Module):
             activation(act),
             AxisConv(width, width, periodic=periodic, kernel=kernel),
             activation(act),
-            AxisConv(width, width, periodic=periodic, kernel=kernel),
+            AxisConv(width, width, periodic=periodic, kernel=kernel, zero=True),
         )
-        nn.init.zeros_(self.body[3].conv.weight)
-        nn.init.zeros_(self.body[3].conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, *space) -> the same shape."""
@@ -94,42 +70,26 @@ class Residual(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """(B, fields, *grid.shape) -> (B, outputs)."""
+    """(B, fields, *grid.shape) -> (B, outputs), starting at zero."""
 
-    def __init__(
-        self,
-        fields: int,
-        outputs: int,
-        grid: Grid,
-        *,
-        plan: Sequence[Sequence[int]],
-        widths: Sequence[int],
-        kernel: int = 3,
-        act: Activation = "gelu",
-        down: Literal["strided", "unshuffle"] = "strided",
-        blocks: int = 1,
-        head: int = 128,
-    ) -> None:
+    def __init__(self, fields: int, outputs: int, spec: ConvSpec) -> None:
         super().__init__()
-        total = [math.prod(f) for f in zip(*plan, strict=True)]
-        self.pad = PadToMultiple(grid.shape, total, grid.periodic)
-        self.patch = tuple(plan[0])
+        periodic, kernel = spec.grid.periodic, spec.kernel
+        self.pad = PadToMultiple(spec.grid.shape, spec.total, periodic)
+        self.patch = spec.plan[0]
+        folded = fields * math.prod(self.patch)
         layers: list[nn.Module] = [
-            AxisConv(
-                fields * math.prod(self.patch), widths[0], periodic=grid.periodic, kernel=kernel
-            )
+            AxisConv(folded, spec.widths[0], periodic=periodic, kernel=kernel)
         ]
-        for level, factors in enumerate(plan[1:]):
-            narrow, wide = widths[level], widths[level + 1]
-            layers += [
-                Residual(narrow, periodic=grid.periodic, kernel=kernel, act=act)
-                for _ in range(blocks)
-            ]
-            layers += [activation(act), Halve(narrow, wide, factors, grid.periodic, kernel, down)]
-        self.layers = nn.Sequential(*layers, activation(act))
-        coarse = math.prod(n // f for n, f in zip(self.pad.padded, total, strict=True))
+        for level, factors in enumerate(spec.plan[1:]):
+            narrow, wide = spec.widths[level : level + 2]
+            layers += _residuals(narrow, spec)
+            layers += [activation(spec.act), Halve(narrow, wide, factors, spec)]
+        self.layers = nn.Sequential(*layers, activation(spec.act))
+        coarse = math.prod(n // f for n, f in zip(self.pad.padded, spec.total, strict=True))
+        last = zero_(nn.Linear(spec.head, outputs))
         self.head = nn.Sequential(
-            nn.Linear(widths[-1] * coarse, head), activation(act), nn.Linear(head, outputs)
+            nn.Linear(spec.widths[-1] * coarse, spec.head), activation(spec.act), last
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -140,24 +100,15 @@ class ConvEncoder(nn.Module):
 class Halve(nn.Module):
     """Coarsen the grid by ``factors``: a strided convolution, or unshuffle then 1 x 1."""
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        factors: Sequence[int],
-        periodic: Sequence[bool],
-        kernel: int,
-        down: Literal["strided", "unshuffle"],
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, factors: tuple[int, ...], spec: ConvSpec) -> None:
         super().__init__()
-        self.factors = tuple(factors)
-        self.fold = down == "unshuffle"
+        self.factors, self.fold = factors, spec.down == "unshuffle"
         if self.fold:
             folded = inputs * math.prod(factors)
-            self.conv = AxisConv(folded, outputs, periodic=periodic, kernel=1)
+            self.conv = AxisConv(folded, outputs, periodic=spec.grid.periodic, kernel=1)
         else:
             self.conv = AxisConv(
-                inputs, outputs, periodic=periodic, kernel=kernel, stride=self.factors
+                inputs, outputs, periodic=spec.grid.periodic, kernel=spec.kernel, stride=factors
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -166,45 +117,27 @@ class Halve(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """(B, inputs) -> (B, fields, *grid.shape); the mirror of :class:`ConvEncoder`."""
+    """(B, inputs) -> (B, fields, *grid.shape), starting at zero; mirrors :class:`ConvEncoder`."""
 
-    def __init__(
-        self,
-        inputs: int,
-        fields: int,
-        grid: Grid,
-        *,
-        plan: Sequence[Sequence[int]],
-        widths: Sequence[int],
-        kernel: int = 3,
-        act: Activation = "gelu",
-        blocks: int = 1,
-        head: int = 128,
-    ) -> None:
+    def __init__(self, inputs: int, fields: int, spec: ConvSpec) -> None:
         super().__init__()
-        total = [math.prod(f) for f in zip(*plan, strict=True)]
-        self.pad = PadToMultiple(grid.shape, total, grid.periodic)
-        self.coarse = tuple(n // f for n, f in zip(self.pad.padded, total, strict=True))
-        self.width = widths[-1]
+        self.pad = PadToMultiple(spec.grid.shape, spec.total, spec.grid.periodic)
+        self.coarse = tuple(n // f for n, f in zip(self.pad.padded, spec.total, strict=True))
+        self.width = spec.widths[-1]
         self.head = nn.Sequential(
-            nn.Linear(inputs, head),
-            activation(act),
-            nn.Linear(head, head),
-            activation(act),
-            nn.Linear(head, self.width * math.prod(self.coarse)),
+            nn.Linear(inputs, spec.head),
+            activation(spec.act),
+            nn.Linear(spec.head, spec.head),
+            activation(spec.act),
+            nn.Linear(spec.head, self.width * math.prod(self.coarse)),
         )
         layers: list[nn.Module] = []
-        for level in reversed(range(len(plan) - 1)):
-            narrow, wide = widths[level], widths[level + 1]
-            layers += [activation(act), Double(wide, narrow, plan[level + 1], grid.periodic, kernel)]
-            layers += [
-                Residual(narrow, periodic=grid.periodic, kernel=kernel, act=act)
-                for _ in range(blocks)
-            ]
-        last = Double(widths[0], fields, plan[0], grid.periodic, kernel)
-        nn.init.zeros_(last.conv.conv.weight)
-        nn.init.zeros_(last.conv.conv.bias)
-        self.layers = nn.Sequential(*layers, activation(act), last)
+        for level in reversed(range(len(spec.plan) - 1)):
+            narrow, wide = spec.widths[level : level + 2]
+            layers += [activation(spec.act), Double(wide, narrow, spec.plan[level + 1], spec)]
+            layers += _residuals(narrow, spec)
+        last = Double(spec.widths[0], fields, spec.plan[0], spec, zero=True)
+        self.layers = nn.Sequential(*layers, activation(spec.act), last)
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, inputs) -> (B, fields, *space)."""
@@ -219,14 +152,34 @@ class Double(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        factors: Sequence[int],
-        periodic: Sequence[bool],
-        kernel: int,
+        factors: tuple[int, ...],
+        spec: ConvSpec,
+        *,
+        zero: bool = False,
     ) -> None:
         super().__init__()
-        self.factors = tuple(factors)
-        self.conv = AxisConv(inputs, outputs * math.prod(factors), periodic=periodic, kernel=kernel)
+        self.factors = factors
+        self.conv = AxisConv(
+            inputs,
+            outputs * math.prod(factors),
+            periodic=spec.grid.periodic,
+            kernel=spec.kernel,
+            zero=zero,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, *space) -> (B, outputs, *space * factors)."""
         return shuffle(self.conv(x), self.factors)
+
+
+def _residuals(width: int, spec: ConvSpec) -> list[nn.Module]:
+    make = partial(Residual, periodic=spec.grid.periodic, kernel=spec.kernel, act=spec.act)
+    return [make(width) for _ in range(spec.blocks)]
+
+
+def zero_(layer: Layer) -> Layer:
+    """Set weights and bias of ``layer`` to zero: what it is added to passes unchanged."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -52,4 +52,6 @@ class PadToMultiple:
 
     def crop(self, x: Tensor) -> Tensor:
         """(B, C, *padded) -> (B, C, *shape)."""
-        return x[(..., *(slice(0, n) for n in self.shape))]
+        for axis, n in enumerate(self.shape, start=2):
+            x = x.narrow(axis, 0, n)
+        return x

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from romae.bundle import Bundle, write_bundle
 from romae.errors import BundleError, NotFittedError, OptionError
 from romae.feed import TensorScaling, pick_device
 from romae.fields import Layout, Scaling, Snapshots, Survey, open_snapshots, survey
+from romae.fields.survey import check_values
 from romae.reducers import labels
 
 Source = Any  # whatever open_snapshots takes
@@ -59,7 +60,7 @@ class Reducer(ABC):
 
     options: ClassVar[dict[str, type]] = {}  # constructor arguments that are dataclasses
     latent: int
-    scale: str = "units"
+    scale: Literal["units", "field", "none"] = "units"
 
     layout: Layout
     scaling: Scaling
@@ -106,7 +107,7 @@ class Reducer(ABC):
         self._check_size(snapshots)
         found = survey(snapshots)
         self.layout = snapshots.layout
-        self.scaling = Scaling.fit(found, self.scale)  # type: ignore[arg-type]
+        self.scaling = Scaling.fit(found, self.scale)
         folder = None if checkpoint is None else Path(checkpoint)
         target = pick_device(device)
         self.module = self._fit(FitData(snapshots, held_out, found, self.scaling, target, folder))
@@ -315,7 +316,7 @@ def scaled_batches(
     """(case, scaled float32 tensor (b, C, *space)) block by block, in order, values checked."""
     scale = TensorScaling(scaling, device)
     for block in snapshots.blocks(BLOCK_BYTES):
-        labels.check_values(block, snapshots)
+        check_values(snapshots, block.case, block.start, block.values)
         yield block.case, scale.forward(torch.from_numpy(block.values).to(device))
 
 

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from romae.errors import OptionError
 from romae.linalg import Decomposition
 from romae.nets.activations import Activation
-from romae.nets.conv import ConvDecoder, ConvEncoder, Grid
+from romae.nets.conv import ConvDecoder, ConvEncoder
+from romae.nets.grid import ConvSpec, Grid
 from romae.reducers.autoencoder import Autoencoder, Scale
 from romae.reducers.base import Coder
 from romae.reducers.pod import LinearCoder, linear_coder
@@ -65,9 +66,10 @@ class ConvAutoencoder(Autoencoder):
     Parameters
     ----------
     latent : number of latents k.
-    patch : cells per axis folded into channels before the first convolution; None chooses 4
-        where the grid has 64 cells or more, else 2. Axes too short for it use less.
-    widths : channels at the first level and after each halving of the grid.
+    patch : cells per axis folded into channels before the first convolution: 1, 2, 4, 8, ...;
+        None chooses by the size of the grid. Axes too short for it use less.
+    widths : channels at the first level and after each halving of the grid; None halves until
+        some 64 cells are left and uses 32, 64, 96, 96, ...
     kernel, act, blocks : odd kernel size, activation, residual blocks per level.
     head : width of the dense layers between the coarsest grid and the latents.
     down : ``strided`` convolution or ``unshuffle`` (space to channels) to halve the grid.
@@ -82,7 +84,7 @@ class ConvAutoencoder(Autoencoder):
         latent: int = 2,
         *,
         patch: int | None = None,
-        widths: tuple[int, ...] = (32, 48, 64),
+        widths: tuple[int, ...] | None = None,
         kernel: int = 3,
         act: Activation = "gelu",
         blocks: int = 1,
@@ -94,7 +96,8 @@ class ConvAutoencoder(Autoencoder):
         super().__init__(latent, train, scale)
         if kernel < 1 or kernel % 2 == 0:
             raise OptionError(f"kernel is {kernel}. Expected an odd number: 1, 3, 5, ...")
-        self.patch, self.widths, self.kernel, self.act = patch, tuple(widths), kernel, act
+        self.patch, self.kernel, self.act = patch, kernel, act
+        self.widths = None if widths is None else tuple(widths)
         self.blocks, self.head, self.down = blocks, head, down
 
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
@@ -106,19 +109,19 @@ class ConvAutoencoder(Autoencoder):
     def _coder(self, modes: np.ndarray, unit: float) -> ConvCoder:
         layout = self.layout
         grid = Grid(layout.shape, layout.periodic)
-        patch = self.patch or (4 if max(layout.shape) >= 64 else 2)
-        common = {
-            "plan": grid.plan(patch, len(self.widths) - 1),
-            "widths": self.widths,
-            "kernel": self.kernel,
-            "act": self.act,
-            "blocks": self.blocks,
-            "head": self.head,
-        }
-        encoder = ConvEncoder(layout.channels, self.latent, grid, down=self.down, **common)
-        nn.init.zeros_(encoder.head[-1].weight)
-        nn.init.zeros_(encoder.head[-1].bias)
-        decoder = ConvDecoder(self.latent, layout.channels, grid, **common)
+        plan = grid.plan(self.patch, None if self.widths is None else len(self.widths) - 1)
+        spec = ConvSpec(
+            grid,
+            tuple(plan),
+            self.widths or tuple(min(32 * (i + 1), 96) for i in range(len(plan))),
+            self.kernel,
+            self.act,
+            self.blocks,
+            self.head,
+            self.down,
+        )
+        encoder = ConvEncoder(layout.channels, self.latent, spec)
+        decoder = ConvDecoder(self.latent, layout.channels, spec)
         valid = None
         if layout.mask is not None:
             valid = torch.from_numpy(layout.valid.astype(np.float32))

@@ -31,9 +31,9 @@ def latents(codes: list[np.ndarray], snapshots: Snapshots) -> xr.DataArray:
     values = np.full((len(arrays), *longest.shape), np.nan, dtype=longest.dtype)
     for case, z in enumerate(arrays):
         values[case, : len(z)] = z.values
-    coords: dict[str, Any] = dict(longest.coords)
+    coords: dict[Any, Any] = dict(longest.coords.items())
     if snapshots.params is not None:
-        coords |= {str(n): (CASE, c.to_numpy()) for n, c in snapshots.params.items()}
+        coords |= {n: (CASE, c.to_numpy()) for n, c in snapshots.params.items()}
     return xr.DataArray(values, dims=(CASE, TIME, LATENT), coords=coords, name="latents")
 
 
@@ -72,23 +72,6 @@ def check_latents(z: xr.DataArray, latent: int, name: str) -> None:
             f"{name}.decode got latents of {dict(z.sizes)}. Expected dims (time, latent: {latent}) "
             f"or (case, time, latent: {latent})."
         )
-
-
-def check_values(block: Any, snapshots: Snapshots) -> None:
-    """Refuse NaN or infinities outside the mask; they would be encoded as the mean."""
-    bad = ~np.isfinite(block.values)
-    if snapshots.layout.mask is not None:
-        bad &= snapshots.layout.mask
-    if not bad.any():
-        return
-    row, channel, *point = (int(i) for i in np.argwhere(bad)[0])
-    time = snapshots.times(block.case).values[block.start + row]
-    place = ", ".join(f"{d}={i}" for d, i in zip(snapshots.layout.space, point, strict=True))
-    raise DataError(
-        f"variable {snapshots.layout.names[channel]!r} is {block.values[(row, channel, *point)]} at "
-        f"time {time}, index {place}. Expected finite values at every point that the mask keeps; "
-        f"fill them, or leave that time out with .isel(time=...)."
-    )
 
 
 def describe(snapshots: Snapshots) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def read(
             f"differ from this one's. Remove the folder {folder} to start afresh, or use the "
             f"settings and data it began with."
         )
-    parts: dict[str, dict[str, Tensor]] = {p: {} for p in ("weights", "best", "average", "optimiser")}
+    parts: dict[str, dict[str, Tensor]] = {
+        p: {} for p in ("weights", "best", "average", "optimiser")
+    }
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
