@@ -41,9 +41,11 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(plane, tmp_path_factory):
     directory = tmp_path_factory.mktemp("out") / "report"
+    # A study writes its report from what an earlier step left in files.
+    plane.comparison.to_netcdf(directory.with_suffix(".nc"), engine="netcdf4")
     page = write_report(
         directory,
-        comparison=plane.comparison,
+        comparison=xr.load_dataset(directory.with_suffix(".nc"), engine="netcdf4"),
         models=plane.models,
         test=plane.test,
         forecasts=plane.forecasts,
