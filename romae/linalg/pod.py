@@ -12,7 +12,8 @@ and the square of that error is s_{k+1}^2 + ... (Eckart & Young 1936). Three exa
 * ``snapshots``  Y Y^T = V S^2 V^T, then U = Y^T V / s (Sirovich 1987); few snapshots;
 * ``covariance`` Y^T Y = U S^2 U^T; few points.
 
-The squared ways resolve s down to about 1e-8 s_1 in float64; what lies below is rounding.
+The squared ways resolve s down to 4 sqrt(eps) s_1 = 6e-8 s_1 in float64; what lies below is
+rounding of Y Y^T (up to 2 sqrt(eps) s_1 for matrices of low rank), and gives no modes.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ Blocks = Callable[[], Iterator[tuple[int, np.ndarray]]]  # (first row, rows (b, 
 
 SVD_ENTRIES = 4_000_000  # Y of up to so many entries is decomposed directly, in about a second
 PANEL_BYTES = 1 << 30  # rows held at once while Y Y^T is formed
+RESOLVED = 4 * float(np.finfo(np.float64).eps) ** 0.5  # of s_1, by the squared ways
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def decompose(
     energy, V = _eigh(_gram(blocks, shape, panel_bytes))
     s, V = np.sqrt(np.maximum(energy[::-1], 0))[: min(T, n)], V[:, ::-1]
     k = _rank(s, rank, n)
+    size = np.where(s[:k] > 0, s[:k], 1.0)  # nothing but zeros has one mode, s_1 = 0
     modes = np.zeros((k, n))
     for start, Y in blocks():
-        modes += (V[start : start + len(Y), :k] / s[:k]).T @ Y.astype(np.float64, copy=False)
+        modes += (V[start : start + len(Y), :k] / size).T @ Y.astype(np.float64, copy=False)
     return Decomposition(_signed(_orthonormal(modes)), s, method)
 
 
@@ -103,12 +106,14 @@ def _gram(blocks: Blocks, shape: tuple[int, int], panel_bytes: int) -> np.ndarra
     return np.tril(G) + np.tril(G, -1).T
 
 
-def _rank(s: np.ndarray, rank: int | float | None, n: int, floor: float = 1e-8) -> int:
+def _rank(s: np.ndarray, rank: int | float | None, n: int, floor: float = RESOLVED) -> int:
     """Number of modes asked for, at most as many as stand above rounding."""
     resolved = max(1, int(np.count_nonzero(s > floor * s[0])))
     if rank is None:
         return resolved
     if isinstance(rank, float):
+        if s[0] == 0:
+            return 1
         energy = np.cumsum(s**2) / np.sum(s**2)
         return min(int(np.searchsorted(energy, rank)) + 1, resolved)
     return min(rank, resolved)
@@ -117,7 +122,7 @@ def _rank(s: np.ndarray, rank: int | float | None, n: int, floor: float = 1e-8) 
 def _orthonormal(modes: np.ndarray) -> np.ndarray:
     """Rows made orthonormal again: dividing by a small s amplifies rounding."""
     Q, R = np.linalg.qr(modes.T)
-    return (Q * np.sign(np.diag(R))).T
+    return (Q * np.where(np.diag(R) < 0, -1.0, 1.0)).T
 
 
 def _signed(modes: np.ndarray) -> np.ndarray:
