@@ -94,9 +94,10 @@ def test_the_echo_state_has_the_spectral_radius_it_was_given(cycle):
     assert ((W != 0).sum(axis=1) == 6).all()
 
 
-def test_the_echo_state_search_is_ranked_and_the_readout_is_least_squares(cycle):
+@pytest.mark.parametrize("readout", ["linear", "quadratic"])
+def test_the_echo_state_search_is_ranked_and_the_readout_is_least_squares(cycle, readout):
     with silent():
-        model = EchoState(30, radius=0.5, context=8, noise=0.0, readout="linear").fit(cycle[:300])
+        model = EchoState(30, radius=0.5, context=8, noise=0.0, readout=readout).fit(cycle[:300])
     assert len(model.history) == 3 * 5
     horizons = [row["horizon"] for row in model.history]
     assert horizons == sorted(horizons, reverse=True)
@@ -107,7 +108,8 @@ def test_the_echo_state_search_is_ranked_and_the_readout_is_least_squares(cycle)
     W, r, rows = _sparse(model.W_data, model.W_indices).toarray(), np.zeros(30), []
     for state in z[:-1]:
         r = np.tanh(model.W_in @ np.append(state, 1) + W @ r)
-        rows.append(np.append(r, 1))
+        seen = np.where(np.arange(30) % 2 == 0, r**2, r) if readout == "quadratic" else r
+        rows.append(np.append(seen, 1))
     phi = np.stack(rows)[7:]
     beta = model.chosen[2] * np.sum(phi**2) / 31
     system = np.concatenate([phi, np.sqrt(beta) * np.eye(31)])
