@@ -16,6 +16,7 @@ from romae import dynamics as dynamics_module
 from romae import reducers as reducers_module
 from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
 from romae.dynamics import Dynamics
+from romae.dynamics.base import OnBlowup
 from romae.errors import BundleError, DataError, nearest
 from romae.fields import open_snapshots
 from romae.reducers import Reducer
@@ -49,7 +50,7 @@ class ReducedModel:
         """Fields of ``latents``: see :meth:`Reducer.decode`."""
         return self.reducer.decode(latents)
 
-    def forecast(self, history: Source, steps: int, *, on_blowup: str = "clip") -> xr.Dataset:
+    def forecast(self, history: Source, steps: int, *, on_blowup: OnBlowup = "clip") -> xr.Dataset:
         """``steps`` snapshots after the last time of ``history``, on the continued time axis.
 
         Only the last ``dynamics.context`` snapshots of ``history`` are read. ``on_blowup`` is
@@ -58,7 +59,7 @@ class ReducedModel:
         return self.decode(self.forecast_latents(history, steps, on_blowup=on_blowup))
 
     def forecast_latents(
-        self, history: Source, steps: int, *, on_blowup: str = "clip"
+        self, history: Source, steps: int, *, on_blowup: OnBlowup = "clip"
     ) -> xr.DataArray:
         """As :meth:`forecast`, before decoding: (time, latent) or (case, time, latent)."""
         snapshots = open_snapshots(history)
@@ -71,7 +72,7 @@ class ReducedModel:
         needed = max(self.dynamics.context, 2)  # two times tell the step
         recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))
         z = self.reducer.encode(recent)
-        return self.dynamics.forecast(z, steps, on_blowup=on_blowup)  # type: ignore[arg-type]
+        return self.dynamics.forecast(z, steps, params=snapshots.params, on_blowup=on_blowup)
 
     @property
     def nbytes(self) -> int:

@@ -3,8 +3,9 @@
     z = (x - mean) / scale,    x = z · scale + mean        mean: (C, *space), scale: (C,)
 
 mean is the temporal mean field, scale_c the weighted rms of the fluctuation of field c. With
-kind "units", fields of the same units share one scale, the quadratic mean of theirs, so that for
-example u and v keep their shares of the energy.
+kind "units", fields of the same units share one scale, the rms of all their fluctuations
+together, so that u and v keep their shares of the energy and every group of fields has energy 1:
+POD then minimises the error over all fields as :mod:`romae.metrics` defines it.
 
 All in float64: for float32 data inverse(forward(x)) equals x to the last bit wherever
 |x| ≥ 2^-26 |mean|; closer to zero than that it differs by at most 2^-50 |mean|.
@@ -56,7 +57,7 @@ class Scaling:
             for unit in set(units):
                 group = np.array([u == unit for u in units]) & (found.std > 0)
                 if group.any():
-                    scale[group] = np.sqrt(np.mean(found.std[group] ** 2))
+                    scale[group] = np.sqrt(np.sum(found.std[group] ** 2))
         mean = found.mean if found.mask is None else np.where(found.mask, found.mean, 0.0)
         single = mean.astype(np.float32).astype(np.float64)
         columns = scale.reshape(-1, *(1,) * (mean.ndim - 1))

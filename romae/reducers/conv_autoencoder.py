@@ -77,7 +77,7 @@ class ConvAutoencoder(Autoencoder):
     scale : as for :class:`romae.POD`.
     """
 
-    default_train = TrainConfig(steps=3000)
+    default_train = TrainConfig(steps=2000, lr=4e-3)
 
     def __init__(
         self,

@@ -84,7 +84,7 @@ def test_scaled_fluctuation_has_unit_rms(small):
     found = survey(opened)
     u, v, p = rms("units")
     assert p == pytest.approx(1)
-    assert (u**2 + v**2) / 2 == pytest.approx(1)
+    assert u**2 + v**2 == pytest.approx(1)
     assert u / v == pytest.approx(found.std[0] / found.std[1])
     np.testing.assert_allclose(rms("none"), found.std)
 
