@@ -13,7 +13,8 @@ uninterrupted one saw.
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -74,19 +75,26 @@ class StreamFeed:
         ranges = list(self.ranges)
         if self.shuffle:
             ranges = [ranges[i] for i in _order(len(ranges), self.seed, number).tolist()]
-        rest: Tensor | None = None
-        for i, values in enumerate(self._read_ahead(ranges)):
-            data = self.scaling.forward(torch.from_numpy(values).to(self.device))
-            if self.shuffle:
-                data = data[_order(len(data), self.seed + i, number).to(data.device)]
-            data = data if rest is None else torch.cat([rest, data])
-            whole = len(data) - len(data) % self.batch
-            yield from data[:whole].split(self.batch)
-            rest = data[whole:]
-        if rest is not None and len(rest):
-            yield rest
+        rest: list[Tensor] = []  # less than a batch
+        with closing(self.buffers(ranges)) as buffers:  # closed too where the consumer stops early
+            for i, data in enumerate(buffers):
+                if self.shuffle:
+                    data = data[_order(len(data), self.seed + 1 + i, number).to(data.device)]
+                *whole, last = torch.cat([*rest, data]).split(self.batch)
+                yield from whole
+                rest = [last]
+                if len(last) == self.batch:
+                    yield last
+                    rest = []
+        yield from rest
 
-    def _read_ahead(self, ranges: list[tuple[int, int, int]]) -> Iterator[np.ndarray]:
+    def buffers(self, ranges: list[tuple[int, int, int]]) -> Generator[Tensor]:
+        """The scaled snapshots of ``ranges`` (case, start, stop), ``mix`` of them at a time."""
+        with closing(self._read_ahead(ranges)) as read:
+            for values in read:
+                yield self.scaling.forward(torch.from_numpy(values).to(self.device))
+
+    def _read_ahead(self, ranges: list[tuple[int, int, int]]) -> Generator[np.ndarray]:
         """Buffers of ``mix`` blocks, read by one thread at most one buffer ahead."""
         full: queue.Queue[np.ndarray | BaseException | None] = queue.Queue(maxsize=1)
         stop = threading.Event()
@@ -140,8 +148,12 @@ def make_feed(
     T, C, *space = snapshots.shape
     if 4 * T * C * int(np.prod(space)) > resident_bytes:
         return stream
-    ordered = StreamFeed(snapshots, scaling, batch=T, shuffle=False, device=device)
-    return ResidentFeed(torch.cat(list(ordered.epoch(0))), batch=batch, shuffle=shuffle, seed=seed)
+    data, filled = torch.empty((T, C, *space), device=device), 0
+    ordered = StreamFeed(snapshots, scaling, batch=batch, shuffle=False, device=device)
+    for part in ordered.buffers(ordered.ranges):
+        data[filled : filled + len(part)] = part
+        filled += len(part)
+    return ResidentFeed(data, batch=batch, shuffle=shuffle, seed=seed)
 
 
 def _order(n: int, seed: int, epoch: int) -> Tensor:

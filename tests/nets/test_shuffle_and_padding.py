@@ -1,4 +1,4 @@
-"""Space to channels and back, and padding: exact rearrangements, checked against numpy and torch."""
+"""Space to channels and back, and padding: exact rearrangements, as numpy and torch make them."""
 
 import numpy as np
 import pytest
