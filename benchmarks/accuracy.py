@@ -1,0 +1,163 @@
+"""Error over latent size on the reference cases: the tables of docs/accuracy.md.
+
+    python benchmarks/accuracy.py run A B H W --seeds 3     # hours: appends, resumes
+    python benchmarks/accuracy.py table                     # markdown from what has run
+
+Every run is one line of ``benchmarks/results/accuracy.jsonl``: case, reducer, latent size,
+seed, relative L2 error on the held-out snapshots, bytes, seconds. A run that is there already
+is not repeated. Data are made as the dataset cards say; splits are those of the cards,
+contiguous in time, except the pulse (even snapshots train, odd test, as published).
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import romae
+from romae.cases import make_case
+
+RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
+DATA = Path(__file__).parent / "data"
+
+NAMES = {"A": "kuramoto-sivashinsky", "B": "burgers", "H": "pulse", "W": "cylinder"}
+SIZES = {
+    ("A", "PODAutoencoder"): (4, 6, 8, 12, 16),
+    ("A", "ConvAutoencoder"): (4, 8, 16),
+    ("B", "PODAutoencoder"): (1, 2, 4, 8),
+    ("B", "ConvAutoencoder"): (1, 2, 4, 8),
+    ("H", "PODAutoencoder"): (1, 2, 4, 8),
+    ("H", "ConvAutoencoder"): (2, 4),
+    ("W", "PODAutoencoder"): (1, 2, 4, 8),
+    ("W", "ConvAutoencoder"): (1, 2, 4, 8),
+}
+# Training settings other than the class defaults, the same for every latent size and seed.
+SETTINGS = {
+    ("A", "PODAutoencoder"): {"steps": 30_000},
+    ("A", "ConvAutoencoder"): {"steps": 5000, "batch": 128},
+    ("H", "ConvAutoencoder"): {"steps": 800},
+    ("W", "ConvAutoencoder"): {"steps": 1200, "batch": 16},
+}
+
+
+def split(letter: str, data):
+    """(train, validation, test) as the dataset's card says."""
+    if letter == "A":
+        return [data.isel(time=slice(*s)) for s in ((0, 18_000), (18_000, 20_000), (20_000, None))]
+    if letter == "B":
+        return [data.isel(case=slice(*s)) for s in ((0, 19), (19, 22), (22, None))]
+    if letter == "H":
+        even = data.isel(time=slice(0, None, 2))
+        return even, even, data.isel(time=slice(1, None, 2))
+    return [data.isel(time=slice(*s)) for s in ((0, 400), (400, 450), (450, 600))]
+
+
+def run(letter: str, kinds: list[str], seeds: int, sizes: list[int] | None) -> None:
+    """All reducers of one case; appends to the results."""
+    path = DATA / f"{NAMES[letter]}.nc"
+    if not path.exists():
+        make_case(NAMES[letter], size="demo" if letter == "W" else "full", path=path)
+    train, valid, test = split(letter, romae.open_snapshots(path))
+    leak = "flag" if letter == "H" else "raise"  # the pulse's test times lie between the others
+    if "POD" in kinds and not done(letter, "POD", 1, 0):
+        most = min(100, len(train) - 1, train.layout.size)
+        curve = romae.compare([romae.POD(most).fit(train)], test, rates="skip", on_leak=leak)
+        for model in curve.model.values:
+            record(letter, "POD", 0, curve.sel(model=model))
+    for kind in (kind for kind in kinds if kind != "POD"):
+        for k, seed in itertools.product(sizes or SIZES[letter, kind], range(seeds)):
+            if done(letter, kind, k, seed):
+                continue
+            cls = getattr(romae, kind)
+            settings = {**SETTINGS.get((letter, kind), {}), "seed": seed}
+            reducer = cls(k, train=dataclasses.replace(cls.default_train, **settings))
+            reducer.fit(train, valid)
+            found = romae.compare([reducer], test, rates="skip", on_leak=leak)
+            record(letter, kind, seed, found.isel(model=0))
+
+
+def record(letter: str, kind: str, seed: int, result) -> None:
+    """Append one line."""
+    line = {
+        "case": letter,
+        "reducer": kind,
+        "latent": int(result.latent),
+        "seed": seed,
+        "error": float(result.error.sel(field="all")),
+        "bytes": int(result["nbytes"]),
+        "fit_seconds": float(result.fit_seconds),
+        "romae": romae.__version__,
+        "machine": platform.machine(),
+        "when": time.strftime("%Y-%m-%d"),
+    }
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def lines() -> list[dict]:
+    """All results so far."""
+    if not RESULTS.exists():
+        return []
+    return [json.loads(text) for text in RESULTS.read_text().splitlines()]
+
+
+def done(letter: str, kind: str, k: int, seed: int) -> bool:
+    """Whether this run stands in the results."""
+    key = (letter, kind, k, seed)
+    return any((r["case"], r["reducer"], r["latent"], r["seed"]) == key for r in lines())
+
+
+def table() -> None:
+    """Markdown: relative L2 error, median over the seeds (smallest to largest), seconds, bytes."""
+    found = lines()
+    for letter in sorted({r["case"] for r in found}):
+        print(f"\n### {letter}: {NAMES[letter]}\n")
+        print("| reducer | k | relative L2 | over variance | seeds | fit, s | kB |")
+        print("|---|---|---|---|---|---|---|")
+        rows: dict[tuple[str, int], list[dict]] = {}
+        for r in found:
+            if r["case"] == letter:
+                rows.setdefault((r["reducer"], r["latent"]), []).append(r)
+        for (kind, k), runs in sorted(
+            rows.items(), key=lambda item: (item[0][0] != "POD", item[0])
+        ):
+            errors = sorted(r["error"] for r in runs)
+            middle = statistics.median(errors)
+            spread = f" ({errors[0]:.2g} to {errors[-1]:.2g})" if len(errors) > 1 else ""
+            seconds = statistics.median(r["fit_seconds"] for r in runs)
+            size = statistics.median(r["bytes"] for r in runs) / 1000
+            print(
+                f"| {kind} | {k} | {middle:.2e}{spread} | {middle**2:.1e} | {len(errors)} "
+                f"| {seconds:.0f} | {size:.0f} |"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    runner = verbs.add_parser("run")
+    runner.add_argument("cases", nargs="+", choices=sorted(NAMES))
+    runner.add_argument(
+        "--reducers", nargs="+", default=["POD", "PODAutoencoder", "ConvAutoencoder"]
+    )
+    runner.add_argument("--seeds", type=int, default=3)
+    runner.add_argument("--sizes", type=int, nargs="+", help="latent sizes, instead of all")
+    verbs.add_parser("table")
+    options = parser.parse_args()
+    if options.verb == "table":
+        table()
+    else:
+        for letter in options.cases:
+            run(letter, options.reducers, options.seeds, options.sizes)
+
+
+if __name__ == "__main__":
+    main()
