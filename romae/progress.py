@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 LOG_EVERY = 10.0  # seconds between two plain lines
 SHORT = 2.0  # seconds; a task that took less leaves no line
+FIRST_GUESS = 0.02  # share of a task that is done before the time left is guessed
 
 # Per context and not per process: a quiet call in one thread does not silence another.
 _silent: ContextVar[bool] = ContextVar("romae_silent", default=False)
@@ -69,7 +71,9 @@ def track(total: float | None, label: str) -> Iterator[Task]:
 
 
 def _on_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether a bar can be drawn; a compute node may have a terminal and no rich."""
+    drawn = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return drawn and find_spec("rich") is not None
 
 
 def format_info(info: dict[str, object]) -> str:
@@ -125,13 +129,15 @@ class _Lines:
 
     def _print(self, elapsed: float) -> None:
         parts = [f"{self.label}: {self.done:g}"]
+        left = 0.0
         if self.total:
-            left = elapsed * (self.total - self.done) / max(self.done, 1e-12)
+            if self.done >= FIRST_GUESS * self.total:
+                left = elapsed * (self.total - self.done) / self.done
             parts[0] += f" of {self.total:g} ({100 * self.done / self.total:.0f} %)"
         if self.info:
             parts.append(format_info(self.info))
         parts.append(format_seconds(elapsed))
-        if self.total and left > 0:
+        if left > 0:
             parts.append(f"about {format_seconds(left)} left")
         log("  ".join(parts))
 

@@ -42,6 +42,17 @@ def test_plain_lines_are_limited_in_rate(clock, capsys):
     assert lines[-1] == "training: done in 1 min 40 s  loss 0.001"
 
 
+def test_no_guess_before_there_is_something_to_guess_from(clock, capsys):
+    with track(1000, "making") as task:
+        clock.now += 60
+        task.advance()
+        clock.now += 20
+        task.advance(499)
+    first, second, _ = capsys.readouterr().err.splitlines()
+    assert "left" not in first
+    assert "left" in second
+
+
 def test_short_tasks_leave_no_line(clock, capsys):
     with track(None, "reading") as task:
         clock.now += 1.0

@@ -36,12 +36,19 @@ def provenance(plan: "Plan") -> dict[str, Any]:
     times = {name: f"{ledger.record(name).get('seconds', 0):.1f} s" for name in steps}
     parts = zip(("train", "validation", "test"), plan.parts, strict=True)
     return {
-        "study": plan.study.resolved(),
+        "study": _said(plan.study.resolved()),
         "data": plan.snapshots.source,
         "data_fingerprint": plan.snapshots.fingerprint,
         "snapshots": {name: len(part) for name, part in parts},
         "wall_times": times,
     }
+
+
+def _said(value: Any) -> Any:
+    """``value`` without the keys that say nothing (None, empty), for people to read."""
+    if isinstance(value, dict):
+        return {k: _said(v) for k, v in value.items() if v is not None and v not in ({}, [])}
+    return [_said(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _read(path: Path) -> "xr.Dataset":
