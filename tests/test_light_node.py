@@ -62,6 +62,16 @@ else:
     raise AssertionError("EchoState without scipy should say what to install")
 """
 
+# A terminal without rich gets plain lines.
+TERMINAL = """
+import os
+from romae.progress import track
+os.environ["TERM"] = "xterm"
+sys.stderr.isatty = lambda: True
+with track(2, "fitting") as task:
+    task.advance()
+"""
+
 # POD by every method gives with numpy what it gives with scipy.
 METHODS = """
 sums = []
@@ -88,7 +98,9 @@ def run_light(code: str, folder: object) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "code", [ROUND_TRIP, DYNAMICS, METHODS], ids=["reducers", "dynamics", "pod"]
+    "code",
+    [ROUND_TRIP, DYNAMICS, METHODS, TERMINAL],
+    ids=["reducers", "dynamics", "pod", "terminal"],
 )
 def test_works_without_file_and_terminal_libraries(code, tmp_path):
     run_light(code, tmp_path)
