@@ -1,14 +1,19 @@
 """A fitted thing on disk: a directory with ``romae.json`` and ``model.safetensors``.
 
 ``romae.json`` holds the class, its arguments, where its data came from, versions and
-metrics; ``model.safetensors`` every array. No pickle: opening a bundle runs no code from
+metrics; ``model.safetensors`` every array. The JSON is strict: numbers that are not finite are
+written as ``{"__float__": "nan"}``. No pickle: opening a bundle runs no code from
 it. Written to a temporary name, fsynced and renamed. Parts of a composed model are bundles
 in sub-directories.
 """
 
+import inspect
 import json
+import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +26,55 @@ from romae.files import atomic_directory
 
 ARRAYS_FILE = "model.safetensors"
 Bundle = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+class Bundled(ABC):
+    """What reducers and dynamics share: constructor arguments by name, saving, size.
+
+    Every constructor argument is stored as an attribute under its own name.
+    """
+
+    @abstractmethod
+    def to_bundle(self) -> Bundle:
+        """JSON document and arrays of the fitted thing."""
+
+    @property
+    def name(self) -> str:
+        """Name of the class."""
+        return type(self).__name__
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Constructor arguments, as given."""
+        given = {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
+        return {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of every array that ``save`` stores: weights, modes, scaling, coordinates."""
+        return sum(a.nbytes for a in self.to_bundle()[1].values())
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the directory ``path``; :func:`romae.load` opens it.
+
+        Raises :class:`romae.errors.PathExistsError` when ``path`` exists and ``overwrite`` is
+        false, :class:`romae.errors.NotFittedError` before ``fit``.
+        """
+        return write_bundle(path, {"": self.to_bundle()}, overwrite=overwrite)
+
+    def header(self, kind: str) -> dict[str, Any]:
+        """Beginning of the document: class and arguments, as JSON."""
+        cls = type(self)
+        own = cls.__module__.partition(".")[0] == "romae"
+        arguments = {
+            n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
+            for n, v in self.arguments.items()
+        }
+        label = cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
+        return {"class": label, "kind": kind, "arguments": arguments}
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(f'{n}={v!r}' for n, v in self.arguments.items())})"
 
 
 def write_bundle(
@@ -38,8 +92,10 @@ def write_bundle(
             target = folder / name
             target.mkdir(exist_ok=True)
             text = {"format": FORMAT_VERSION, **document, "versions": versions()}
-            (target / BUNDLE_FILE).write_text(json.dumps(text, indent=2, allow_nan=True) + "\n")
-            owned = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
+            (target / BUNDLE_FILE).write_text(
+                json.dumps(_strict(text), indent=2, allow_nan=False) + "\n"
+            )
+            owned = {k: np.asarray(v, order="C") for k, v in arrays.items()}
             save_file(owned, target / ARRAYS_FILE)
     return Path(path)
 
@@ -64,7 +120,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
             f"written by `romae fit ... -o NAME.rom` or `.save('NAME.rom')`."
         )
     try:
-        document = json.loads((folder / BUNDLE_FILE).read_text())
+        document = json.loads((folder / BUNDLE_FILE).read_text(), object_hook=_number)
         newer = int(document["format"]) > FORMAT_VERSION
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(
@@ -74,7 +130,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
     if newer:
         raise BundleError(
             f"{str(path)!r} has format {document['format']} and this romae reads up to "
-            f"{FORMAT_VERSION}. It was written by romae {document['versions']['romae']}; "
+            f"{FORMAT_VERSION}. It was written by a newer romae ({document.get('versions')}); "
             f"type `pip install --upgrade romae`."
         )
     try:
@@ -85,6 +141,19 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
             f"fit it anew."
         ) from error
     return document, arrays
+
+
+def _strict(value: Any) -> Any:
+    """``value`` with numbers that JSON does not know as :func:`_number` finds them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"__float__": repr(float(value))}
+    if isinstance(value, Mapping):
+        return {k: _strict(v) for k, v in value.items()}
+    return [_strict(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _number(found: dict[str, Any]) -> Any:
+    return float(found["__float__"]) if found.keys() == {"__float__"} else found
 
 
 def versions() -> dict[str, str]:

@@ -1,20 +1,17 @@
 """A fitted model of the latents as a bundle: a JSON document and real arrays."""
 
-import inspect
-import os
 from dataclasses import fields
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from romae.bundle import Bundle, write_bundle
+from romae.bundle import Bundle, Bundled
 from romae.dynamics.span import Span
 from romae.dynamics.times import TimeStep
 from romae.errors import BundleError, NotFittedError
 
 
-class Saved:
+class Saved(Bundled):
     """Saving of a model that keeps its arguments under their own names and lists ``fitted``."""
 
     fitted: ClassVar[tuple[str, ...]] = ()  # names of the arrays that _fit sets
@@ -24,19 +21,6 @@ class Saved:
     fit_seconds: float
     history: list[dict[str, float]]
 
-    @property
-    def name(self) -> str:
-        return type(self).__name__
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Constructor arguments, as given."""
-        given = {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
-        return {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
-
-    def __repr__(self) -> str:
-        return f"{self.name}({', '.join(f'{n}={v!r}' for n, v in self.arguments.items())})"
-
     def to_bundle(self) -> Bundle:
         """Document and arrays; see :mod:`romae.bundle`. Raises NotFittedError."""
         self._check_fitted()
@@ -44,12 +28,8 @@ class Saved:
         pairs = [n for n, a in arrays.items() if np.iscomplexobj(a)]
         for n in pairs:  # files of arrays hold real numbers: pairs along a last axis
             arrays[n] = np.stack([arrays[n].real, arrays[n].imag], axis=-1)
-        cls = type(self)
-        own = cls.__module__.startswith("romae.")
         document = {
-            "class": cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}",
-            "kind": "dynamics",
-            "arguments": self.arguments,
+            **self.header("dynamics"),
             "dt": self.dt.to_state(),
             "complex": pairs,
             "fit_seconds": self.fit_seconds,
@@ -76,15 +56,6 @@ class Saved:
                 "version of the class writes; fit it again."
             ) from error
         return model
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the fitted model as the directory ``path``; ``romae.load`` opens it."""
-        return write_bundle(path, {"": self.to_bundle()}, overwrite=overwrite)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all saved arrays."""
-        return sum(a.nbytes for a in self.to_bundle()[1].values())
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "fit_seconds"):

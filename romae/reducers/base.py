@@ -10,61 +10,39 @@ saving. An implementation writes ``_fit`` (train) and ``_build`` (an untrained m
 the layout), which together are about one screen.
 """
 
-import inspect
 import os
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import Tensor
 
-from romae.bundle import Bundle, write_bundle
-from romae.errors import BundleError, NotFittedError, OptionError
+from romae.errors import OptionError
 from romae.feed import TensorScaling, pick_device
-from romae.fields import Layout, Scaling, Snapshots, Survey, open_snapshots, survey
+from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
 from romae.fields.survey import check_values
 from romae.reducers import labels
+from romae.reducers.coder import Coder
+from romae.reducers.saving import Saved
 
 Source = Any  # whatever open_snapshots takes
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 64 << 20  # of snapshots read at once
+BATCH_BYTES = 8 << 20  # encoded or decoded at once: feature maps take many times that
 
 
-class Coder(nn.Module, ABC):
-    """A torch module with the two maps of a reducer."""
-
-    @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """(B, C, *space) scaled -> (B, k)."""
-
-    @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
-        """(B, k) -> (B, C, *space) scaled."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction D(E(x))."""
-        return self.decode(self.encode(x))
-
-
-class Reducer(ABC):
+class Reducer(Saved):
     """Base of all reducers; see the module for what an implementation writes.
 
     After ``fit``: ``layout``, ``scaling``, ``module``, ``latent`` (k), ``history`` (training
     curve), ``fit_seconds``, ``training`` (source, fingerprint and times of the data).
     """
 
-    options: ClassVar[dict[str, type]] = {}  # constructor arguments that are dataclasses
-    latent: int
     scale: Literal["units", "field", "none"] = "units"
-
-    layout: Layout
-    scaling: Scaling
-    module: Coder
 
     def __init__(self) -> None:
         self.history: list[dict[str, float]] = []
@@ -105,11 +83,13 @@ class Reducer(ABC):
         if held_out is not None:
             snapshots.layout.check_same(held_out.layout, "validation data")
         self._check_size(snapshots)
+        target = pick_device(device)
         found = survey(snapshots)
+        if held_out is not None:
+            survey(held_out)  # a stray NaN is found now and not after the first epoch
         self.layout = snapshots.layout
         self.scaling = Scaling.fit(found, self.scale)
         folder = None if checkpoint is None else Path(checkpoint)
-        target = pick_device(device)
         self.module = self._fit(FitData(snapshots, held_out, found, self.scaling, target, folder))
         self.module.eval().requires_grad_(False)
         self.training = labels.describe(snapshots)
@@ -183,7 +163,7 @@ class Reducer(ABC):
 
     def _decode_array(self, z: np.ndarray) -> np.ndarray:
         """(T, k) -> physical fields (T, C, *space), in batches that bound memory."""
-        rows = max(1, BLOCK_BYTES // (4 * self.layout.size))
+        rows = max(1, BATCH_BYTES // (4 * self.layout.size))
         parts = []
         for part in torch.from_numpy(np.asarray(z, dtype=np.float32)).split(rows):
             x = self.decode_tensor(part.to(self.device)).cpu().numpy()
@@ -193,96 +173,6 @@ class Reducer(ABC):
     def reconstruct(self, data: Source) -> xr.Dataset:
         """decode(encode(data))."""
         return self.decode(self.encode(data))
-
-    # -- facts and files --------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Name of the class."""
-        return type(self).__name__
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """Constructor arguments, as given."""
-        names = inspect.signature(type(self).__init__).parameters
-        return {n: getattr(self, n) for n in names if n != "self"}
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of every array that ``save`` stores: weights, modes, scaling, coordinates."""
-        return sum(v.nbytes for v in self.to_bundle()[1].values())
-
-    def to_bundle(self) -> Bundle:
-        """Document and arrays; see :mod:`romae.bundle`."""
-        state = self._ready().state_dict()
-        layout, layout_arrays = self.layout.to_state()
-        scaling, scaling_arrays = self.scaling.to_state()
-        document = {
-            "class": labels.class_name(type(self)),
-            "kind": "reducer",
-            "arguments": {
-                k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
-                for k, v in self.arguments.items()
-            },
-            "fitted": self._fitted_scalars(),
-            "layout": layout,
-            "scaling": scaling,
-            "training": self.training,
-            "fit_seconds": self.fit_seconds,
-            "history": self.history,
-        }
-        arrays = {f"module/{k}": v.cpu().numpy() for k, v in state.items()}
-        arrays |= {f"layout/{k}": v for k, v in layout_arrays.items()}
-        arrays |= {f"scaling/{k}": v for k, v in scaling_arrays.items()}
-        return document, arrays
-
-    @classmethod
-    def from_bundle(cls, bundle: Bundle) -> Self:
-        """Inverse of :meth:`to_bundle`."""
-        document, arrays = bundle
-        arguments = {
-            k: cls.options[k](**v) if k in cls.options and v is not None else v
-            for k, v in document["arguments"].items()
-        }
-        self = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()})
-        self.layout = Layout.from_state(document["layout"], _part(arrays, "layout"))
-        self.scaling = Scaling.from_state(document["scaling"], _part(arrays, "scaling"))
-        for name, value in document["fitted"].items():
-            setattr(self, name, value)
-        self.training, self.history = document["training"], document["history"]
-        self.fit_seconds = document["fit_seconds"]
-        self.module = self._build()
-        tensors = {k: torch.from_numpy(v.copy()) for k, v in _part(arrays, "module").items()}
-        try:
-            self.module.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise BundleError(
-                f"the tensors of a saved {cls.__name__} do not fit its arguments ({error}). It "
-                f"was written by another version of romae; fit it anew."
-            ) from error
-        self.module.eval().requires_grad_(False)
-        return self
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the directory ``path``; ``romae.load(path)`` opens it."""
-        return write_bundle(path, {"": self.to_bundle()}, overwrite=overwrite)
-
-    def _fitted_scalars(self) -> dict[str, Any]:
-        """Attributes found by the fit that ``_build`` needs."""
-        return {"latent": self.latent}
-
-    def _ready(self) -> Coder:
-        module = getattr(self, "module", None)
-        if module is None:
-            raise NotFittedError(
-                f"this {self.name} has not been fitted. Call .fit(snapshots) first, or open a "
-                f"fitted one with romae.load(path)."
-            )
-        return module
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{k}={v!r}" for k, v in self.arguments.items())
-        return f"{self.name}({shown})"
 
 
 class FitData:
@@ -315,10 +205,8 @@ def scaled_batches(
 ) -> Iterator[tuple[int, Tensor]]:
     """(case, scaled float32 tensor (b, C, *space)) block by block, in order, values checked."""
     scale = TensorScaling(scaling, device)
+    rows = max(1, BATCH_BYTES // (4 * snapshots.layout.size))
     for block in snapshots.blocks(BLOCK_BYTES):
         check_values(snapshots, block.case, block.start, block.values)
-        yield block.case, scale.forward(torch.from_numpy(block.values).to(device))
-
-
-def _part(arrays: dict[str, np.ndarray], part: str) -> dict[str, np.ndarray]:
-    return {k.split("/", 1)[1]: v for k, v in arrays.items() if k.startswith(part + "/")}
+        for values in torch.from_numpy(block.values).split(rows):
+            yield block.case, scale.forward(values.to(device))

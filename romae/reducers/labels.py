@@ -85,10 +85,3 @@ def describe(snapshots: Snapshots) -> dict[str, Any]:
         "first_time": str(first),
         "last_time": str(last),
     }
-
-
-def class_name(cls: type) -> str:
-    """``"POD"`` for romae's own reducers, ``"module:Class"`` for anybody else's."""
-    if cls.__module__.partition(".")[0] == "romae":
-        return cls.__name__
-    return f"{cls.__module__}:{cls.__qualname__}"
