@@ -1,0 +1,103 @@
+"""The workflows that ship with romae: they are read, checked, and the batch jobs run."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from romae.share import share_path
+from romae.study import read_study
+from romae.study.plan import Plan
+from romae.study.run import check_options
+
+WORKFLOWS = share_path("workflows")
+STUDIES = sorted(WORKFLOWS.glob("local/*.toml"))
+SCRIPTS = sorted([*WORKFLOWS.glob("slurm/*.sh"), *WORKFLOWS.glob("slurm/*.sbatch")])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_studies_are_valid(path, tmp_path):
+    study = read_study(path)
+    plan = Plan(study, tmp_path)
+    check_options(plan)
+    assert plan.data_step.key
+
+
+def test_the_study_in_the_readme_is_valid(tmp_path):
+    text = (WORKFLOWS / "README.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "readme.toml").write_text(block)
+    check_options(Plan(read_study(tmp_path / "readme.toml"), tmp_path))
+
+
+def test_there_are_workflows():
+    assert "wake" in [p.stem for p in STUDIES]
+    assert len(SCRIPTS) == 7
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
+def test_scripts_are_valid_bash(path):
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+# Runs what is submitted at once and counts the jobs; `--array=0-2` runs it three times.
+FAKE_SBATCH = """#!/usr/bin/env bash
+set -e
+echo "$*" >> "$JOBS"
+id=$(wc -l < "$JOBS")
+last=0
+for word in "$@"; do case $word in --array=0-*) last=${word#--array=0-};; esac; done
+for i in $(seq 0 "$last"); do
+    SLURM_ARRAY_TASK_ID=$i SLURM_CPUS_PER_TASK=1 bash "${@: -1}" >> "$JOBS.log" 2>&1
+done
+echo "$id"
+"""
+
+STUDY = """
+[data]
+case = "burgers"
+size = "tiny"
+split_by = "case"
+split = [0.6, 0.2, 0.2]
+[[reducers]]
+kind = "pod"
+latent = [3, 6]
+[[dynamics]]
+kind = "dmd"
+on = ["pod-3"]
+[forecast]
+steps = 5
+starts = 4
+"""
+
+
+@pytest.mark.slow
+def test_batch_jobs_end_in_a_report(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    romae = f'#!/usr/bin/env bash\nexec "{sys.executable}" -m romae "$@"\n'
+    for name, text in {"sbatch": FAKE_SBATCH, "romae": romae}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(stat.S_IRWXU)
+    (tmp_path / "small.toml").write_text(STUDY)
+    jobs = tmp_path / "jobs"
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        [WORKFLOWS / "slurm" / "submit.sh", tmp_path / "small.toml", tmp_path / "run"],
+        env={**os.environ, "PATH": path, "JOBS": str(jobs)},
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "run" / "report" / "index.html").exists()
+    submitted = jobs.read_text().splitlines()
+    assert [Path(line.split()[-1]).stem for line in submitted] == [
+        "data", "fit", "compare", "forecast", "report",
+    ]  # fmt: skip
+    waits = [re.findall(r"--dependency=(\S+)", line) for line in submitted]
+    assert waits == [[], ["afterok:1"], ["afterok:2"], ["afterok:2"], ["afterok:3:4"]]
+    assert "--array=0-1" in submitted[1]
