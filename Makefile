@@ -14,7 +14,7 @@ help:
 	@echo "make test     the whole test suite, and the examples of the documents"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make format   let ruff format and fix what it can"
-	@echo "make bench    benchmarks, as ratios against peers in one run"
+	@echo "make bench    speed as ratios against peers and against the machine (1 min)"
 	@echo "make docs     the documentation, in docs/_build/html"
 	@echo "make wheel    the wheel, in dist/"
 	@echo "make clean    remove what these made; distclean removes .venv too"
@@ -42,7 +42,8 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 bench: .venv/installed
-	$(BIN)/python -m pytest benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=median,iqr,rounds
+	PYTHON=$(BIN)/python benchmarks/gpu.sh --size small
 
 docs: .venv/installed
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
