@@ -11,6 +11,7 @@ import inspect
 import json
 import math
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -97,6 +98,8 @@ def write_bundle(
             )
             owned = {k: np.asarray(v, order="C") for k, v in arrays.items()}
             save_file(owned, target / ARRAYS_FILE)
+            # safetensors makes files that the owner alone may read; groups share models.
+            shutil.copymode(target / BUNDLE_FILE, target / ARRAYS_FILE)
     return Path(path)
 
 
