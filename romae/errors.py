@@ -7,6 +7,7 @@ them all, and also the builtin that a caller unaware of romae would catch.
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class RomaeError(Exception):
@@ -74,3 +75,17 @@ def check_option(what: str, value: object, valid: Iterable[object]) -> None:
     if value not in options:
         known = nearest(str(value), [str(o) for o in options])
         raise OptionError(f"unknown {what} {value!r}. {known}")
+
+
+def check_whole(what: str, value: object, least: int = 1) -> int:
+    """``value`` as an int; :class:`OptionError` unless it is a whole number, ``least`` or more.
+
+    >>> check_whole("latent", 8)
+    8
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise OptionError(
+            f"{what} is {value!r}. Expected a whole number, {least} or more; type {max(least, 8)}, "
+            f"for example."
+        )
+    return int(value)

@@ -7,6 +7,7 @@ and the one place that opens whatever was saved, ``load``.
 
 import os
 import sys
+from inspect import isabstract
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,9 +110,10 @@ def _find_class(label: str) -> Any:
     module, _, name = label.rpartition(":")
     if not module:
         for home in (reducers_module, dynamics_module):
-            if name in home.__all__:
+            if name in home.__all__ and _opens(getattr(home, name)):
                 return getattr(home, name)
-        known = [*reducers_module.__all__, *dynamics_module.__all__]
+        homes = (reducers_module, dynamics_module)
+        known = [n for home in homes for n in home.__all__ if _opens(getattr(home, n))]
         raise BundleError(f"the model is of the unknown class {name!r}. {nearest(name, known)}")
     if module not in sys.modules or not hasattr(sys.modules[module], name):
         raise BundleError(
@@ -119,6 +121,13 @@ def _find_class(label: str) -> Any:
             f"Opening a model imports nothing by itself; type `import {module}` first."
         )
     found = getattr(sys.modules[module], name)
-    if not (isinstance(found, type) and issubclass(found, Reducer | Dynamics)):
+    if not _opens(found):
         raise BundleError(f"{label} is no reducer and no dynamics; the model cannot be opened.")
     return found
+
+
+def _opens(found: Any) -> bool:
+    """Whether ``found`` is a class of which bundles are made."""
+    return (
+        isinstance(found, type) and issubclass(found, Reducer | Dynamics) and not isabstract(found)
+    )

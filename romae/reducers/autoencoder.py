@@ -13,14 +13,15 @@ Graham 2022, "Data-driven reduced-order modeling of spatiotemporal chaos with ne
 ordinary differential equations").
 """
 
+import hashlib
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from romae.errors import OptionError
+from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
@@ -40,11 +41,14 @@ class Autoencoder(Reducer):
 
     def __init__(self, latent: int, train: TrainConfig | None, scale: Scale) -> None:
         super().__init__()
-        if isinstance(latent, bool) or not isinstance(latent, int) or latent < 1:
+        self.latent = check_whole(f"{self.name} latent", latent)
+        check_option("scale", scale, get_args(Scale))
+        if not isinstance(train, TrainConfig | None):
             raise OptionError(
-                f"{self.name} latent is {latent!r}. Expected a number of latents, 1 or more."
+                f"train is a {type(train).__name__}. Expected a TrainConfig; type "
+                f"train=TrainConfig(epochs=50)."
             )
-        self.latent, self.scale = latent, scale
+        self.scale = scale
         self.train = self.default_train if train is None else train
 
     @abstractmethod
@@ -94,9 +98,17 @@ class Autoencoder(Reducer):
                 valid_feed,
                 self.train,
                 label=f"{self.name} latent={self.latent}",
-                data_id=f"{train_set.fingerprint} {valid_set.fingerprint if valid_set else ''}",
+                data_id=self._identity(train_set, valid_set),
                 folder=data.folder,
             )
         finally:
             del self._weights
         return coder
+
+    def _identity(self, train_set: Snapshots, valid_set: Snapshots | None) -> str:
+        """What decides the result, besides architecture and settings of the training."""
+        layout = self.layout
+        numbers = hashlib.sha256(layout.quadrature.tobytes() + self.scaling.scale.tobytes())
+        options = {k: v for k, v in self.arguments.items() if k != "train"}
+        sets = [train_set.fingerprint, valid_set.fingerprint if valid_set else ""]
+        return f"{self.name} {options} {layout.periodic} {numbers.hexdigest()} {sets}"

@@ -22,7 +22,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from romae.errors import OptionError
+from romae.errors import DataError, OptionError
 from romae.feed import TensorScaling, pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
 from romae.fields.survey import check_values
@@ -87,6 +87,8 @@ class Reducer(Saved):
         found = survey(snapshots)
         if held_out is not None:
             survey(held_out)  # a stray NaN is found now and not after the first epoch
+        _check_changes(found, snapshots)
+        self.__dict__.pop("module", None)  # a fit that fails leaves no fitted reducer
         self.layout = snapshots.layout
         self.scaling = Scaling.fit(found, self.scale)
         folder = None if checkpoint is None else Path(checkpoint)
@@ -130,7 +132,7 @@ class Reducer(Saved):
     @property
     def device(self) -> torch.device:
         """Where encode and decode compute."""
-        return next(self._ready().buffers()).device
+        return next(iter(self._ready().state_dict().values())).device
 
     # -- labelled data in, labelled data out -------------------------------------------------
 
@@ -175,6 +177,16 @@ class Reducer(Saved):
         return self.decode(self.encode(data))
 
 
+def _check_changes(found: Survey, snapshots: Snapshots) -> None:
+    """Refuse data without fluctuations: there is nothing to reduce."""
+    if len(found.constant) == snapshots.layout.channels:
+        raise DataError(
+            f"{snapshots.source}: {', '.join(found.constant)} stay the same at all {found.count} "
+            f"times. Expected fields that change; open a longer time range, or choose others with "
+            f"variables=[...]."
+        )
+
+
 class FitData:
     """What a reducer is fitted to: snapshots, their statistics, and where to compute."""
 
@@ -194,7 +206,7 @@ class FitData:
         """(train, validation): as given, or the last tenth of each trajectory held out."""
         if self.validation is not None:
             return self.snapshots, self.validation
-        if len(self.snapshots) < 20 * self.snapshots.cases:
+        if min(self.snapshots.lengths) < 20:
             return self.snapshots, None
         train, valid = self.snapshots.split(0.9, 0.1, by="time")
         return train, valid

@@ -13,13 +13,13 @@ decomposition with convolutional neural networks for fluid dynamics"; Shi et al.
 (PixelShuffle).
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from romae.errors import OptionError
+from romae.errors import OptionError, check_option, check_whole
 from romae.linalg import Decomposition
 from romae.nets.activations import Activation
 from romae.nets.conv import ConvDecoder, ConvEncoder
@@ -94,7 +94,17 @@ class ConvAutoencoder(Autoencoder):
         scale: Scale = "units",
     ) -> None:
         super().__init__(latent, train, scale)
-        if kernel < 1 or kernel % 2 == 0:
+        check_option("act", act, get_args(Activation))
+        check_option("down", down, ("strided", "unshuffle"))
+        check_whole("blocks", blocks, 0)
+        for what, value in [("patch", patch), ("head", head)]:
+            if value is not None or what == "head":
+                check_whole(what, value)
+        if widths is not None and not widths:
+            raise OptionError("widths is empty. Expected channels per level, such as (32, 64).")
+        for width in widths or ():
+            check_whole("widths", width)
+        if check_whole("kernel", kernel) % 2 == 0:
             raise OptionError(f"kernel is {kernel}. Expected an odd number: 1, 3, 5, ...")
         self.patch, self.kernel, self.act = patch, kernel, act
         self.widths = None if widths is None else tuple(widths)

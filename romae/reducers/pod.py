@@ -14,29 +14,33 @@ Sources: Lumley 1967; Sirovich 1987, "Turbulence and the dynamics of coherent st
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, Self
+from numbers import Integral
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
+from torch import Tensor, nn
 
-from romae.errors import OptionError
+from romae.errors import OptionError, check_option, check_whole
 from romae.fields import Layout
-from romae.linalg import decompose
+from romae.linalg import Decomposition, decompose
 from romae.linalg.pod import Method
 from romae.reducers.base import BLOCK_BYTES, Coder, FitData, Reducer
 
 
 class LinearCoder(Coder):
-    """z = U W x, x^ = U^T z, with ``modes`` U (k, n) and ``weights`` W (n,) or none (uniform)."""
+    """z = U W x, x^ = U^T z, with ``modes`` U (k, n) and ``weights`` W (n,) or none (uniform).
+
+    Neither is trained: the modes are a parameter that asks for no gradient.
+    """
 
     modes: Tensor
     weights: Tensor | None
 
     def __init__(self, modes: Tensor, weights: Tensor | None, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("modes", modes)
+        self.modes = nn.Parameter(modes, requires_grad=False)
         self.register_buffer("weights", weights, persistent=False)
         self.shape = shape
 
@@ -55,7 +59,8 @@ class POD(Reducer):
 
     Parameters
     ----------
-    rank : number of modes, or a fraction of the energy in (0, 1), such as ``0.99``.
+    rank : number of modes, or a fraction of the energy in (0, 1), such as ``0.99``. Modes that
+        only rounding distinguishes from zero are left out: ``latent`` says how many there are.
     method : ``svd``, ``snapshots`` (T x T), ``covariance`` (n x n) or ``auto`` (the cheapest).
     scale : ``units`` gives fields of the same units one scale, so that u and v keep their
         relative energy; ``field`` scales each field to unit variance; ``none`` leaves all.
@@ -73,13 +78,11 @@ class POD(Reducer):
         scale: Literal["units", "field", "none"] = "units",
     ) -> None:
         super().__init__()
-        if isinstance(rank, bool) or rank <= 0 or (isinstance(rank, float) and rank >= 1):
-            raise OptionError(
-                f"POD rank is {rank!r}. Expected a number of modes (1, 2, ...), or an energy "
-                f"fraction between 0 and 1 such as 0.99."
-            )
-        self.rank, self.method, self.scale = rank, method, scale
-        self.latent = rank if isinstance(rank, int) else 0
+        self.rank = _checked_rank(rank)
+        check_option("method", method, get_args(Method))
+        check_option("scale", scale, ("units", "field", "none"))
+        self.method, self.scale = method, scale
+        self.latent = self.rank if isinstance(self.rank, int) else 0
         self.singular_values = np.empty(0)
 
     def _smallest_size(self) -> int:
@@ -116,17 +119,18 @@ class POD(Reducer):
 
     def truncate(self, rank: int) -> Self:
         """The same decomposition with the first ``rank`` modes only."""
-        if not 1 <= rank <= self.latent:
+        module = self._ready()
+        if check_whole("rank", rank) > self.latent:
             raise OptionError(
                 f"this POD has {self.latent} modes; truncate to {rank} asks for what it does not "
                 f"hold. Fit POD(rank={rank}), or truncate to 1 ... {self.latent}."
             )
-        module = self._ready()
         assert isinstance(module, LinearCoder)
         short = type(self)(rank, method=self.method, scale=self.scale)
         short.layout, short.scaling, short.training = self.layout, self.scaling, self.training
         short.fit_seconds, short.singular_values = self.fit_seconds, self.singular_values
-        short.module = LinearCoder(module.modes[:rank].clone(), module.weights, module.shape).eval()
+        modes = module.modes[:rank].clone()
+        short.module = LinearCoder(modes, module.weights, module.shape).eval()
         return short
 
     def _fitted_scalars(self) -> dict[str, Any]:
@@ -134,7 +138,20 @@ class POD(Reducer):
         return {"latent": self.latent, "singular_values": [float(v) for v in self.singular_values]}
 
 
-def decompose_fields(data: FitData, rank: int | float | None, method: Method = "auto") -> Any:
+def _checked_rank(rank: int | float) -> int | float:
+    """``rank`` as a plain int or float; :class:`OptionError` when it is neither kind of size."""
+    whole = isinstance(rank, Integral) and not isinstance(rank, bool) and rank >= 1
+    if whole or (isinstance(rank, float) and 0 < rank < 1):
+        return int(rank) if whole else float(rank)
+    raise OptionError(
+        f"POD rank is {rank!r}. Expected a number of modes (1, 2, ...), or an energy fraction "
+        f"between 0 and 1 such as 0.99."
+    )
+
+
+def decompose_fields(
+    data: FitData, rank: int | float | None, method: Method = "auto"
+) -> Decomposition:
     """POD of the scaled fluctuations of ``data``; modes (k, n) in scaled physical space."""
     root = np.sqrt(data.snapshots.layout.quadrature.reshape(-1))
     firsts = np.cumsum([0, *data.snapshots.lengths])
@@ -147,7 +164,7 @@ def decompose_fields(data: FitData, rank: int | float | None, method: Method = "
     shape = (len(data.snapshots), len(root))
     found = decompose(blocks, shape, rank, method)
     modes = np.divide(found.modes, root, out=np.zeros_like(found.modes), where=root > 0)
-    return type(found)(modes, found.s, found.method)
+    return Decomposition(modes, found.s, found.method)
 
 
 def linear_coder(layout: Layout, modes: np.ndarray) -> LinearCoder:

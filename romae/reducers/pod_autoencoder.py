@@ -15,12 +15,14 @@ the energy.
 """
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from romae.errors import check_option, check_whole
 from romae.feed import ResidentFeed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
@@ -97,12 +99,16 @@ class PODAutoencoder(Autoencoder):
         scale: Scale = "units",
     ) -> None:
         super().__init__(latent, train, scale)
-        self.modes, self.hidden, self.act = modes, tuple(hidden), act
+        check_option("act", act, get_args(Activation))
+        if modes is not None:
+            check_whole(f"modes of {self.name}(latent={latent})", modes, least=self.latent)
+        self.modes, self.act = modes, act
+        self.hidden = tuple(check_whole("hidden", width) for width in hidden)
         self._kept = 0
 
     def _modes_needed(self, snapshots: Snapshots) -> int:
         T, *state = snapshots.shape
-        return min(self.modes or MOST_MODES, T - 1, int(np.prod(state)))
+        return min(self.modes or max(MOST_MODES, self.latent), T - 1, int(np.prod(state)))
 
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
         energy = np.cumsum(pod.s**2) / np.sum(pod.s**2)

@@ -62,7 +62,7 @@ class Saved(Bundled):
             self.module = self._build()
             tensors = {k: torch.from_numpy(v.copy()) for k, v in _part(arrays, "module").items()}
             self.module.load_state_dict(tensors)
-        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise BundleError(
                 f"the saved {cls.__name__} lacks or has too much of {error}. Expected what this "
                 f"version of the class writes; fit it again."

@@ -28,7 +28,7 @@ class State:
     epoch: int = 0
     seconds: float = 0.0
     best_loss: float = float("inf")
-    best_epoch: int = -1
+    best_epoch: int = 0  # epochs done when the best weights were found; 0: the start
     best: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
@@ -42,6 +42,20 @@ def identity(module: nn.Module, config: TrainConfig, data: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def trained(module: nn.Module) -> dict[str, Tensor]:
+    """Tensors that training changes: all but parameters that ask for no gradient.
+
+    A POD basis, which may be gigabytes, is neither copied at every best epoch nor saved.
+    """
+    fixed = {name for name, p in module.named_parameters() if not p.requires_grad}
+    return {name: t for name, t in module.state_dict().items() if name not in fixed}
+
+
+def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`trained` gave."""
+    module.load_state_dict(module.state_dict() | tensors)
+
+
 def write(
     folder: Path, state: State, module: nn.Module, optimiser: torch.optim.Optimizer, key: str
 ) -> None:
@@ -49,7 +63,7 @@ def write(
     from safetensors.torch import save_file
 
     moments = optimiser.state_dict()["state"]
-    tensors = {f"weights/{k}": v for k, v in module.state_dict().items()}
+    tensors = {f"weights/{k}": v for k, v in trained(module).items()}
     tensors |= {f"best/{k}": v for k, v in state.best.items()}
     tensors |= {f"average/{k}": v for k, v in state.average.items()}
     tensors |= {f"optimiser/{i}/{k}": v for i, s in moments.items() for k, v in s.items()}
@@ -72,9 +86,15 @@ def read(
     path = folder / FILE
     if not path.exists():
         return None
-    with safe_open(str(path), "pt") as file:
-        scalars = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(str(path), "pt") as file:
+            scalars = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors raises several kinds for damage
+        raise TrainingError(
+            f"the checkpoint {path} is damaged ({error}). Expected the state of a training; remove "
+            f"the folder {folder} to start afresh."
+        ) from error
     if scalars.pop("identity") != key:
         raise TrainingError(
             f"{path} is the checkpoint of another run: its architecture, training settings or data "
@@ -87,7 +107,7 @@ def read(
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
-    module.load_state_dict(parts["weights"])
+    restore(module, parts["weights"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimiser"].items():
         index, _, what = name.partition("/")

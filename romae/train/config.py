@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from romae.errors import OptionError
+from romae.errors import OptionError, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,21 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
-        for name in ("epochs", "steps", "batch", "patience"):
+        for name in ("epochs", "steps", "batch", "patience", "seed"):
+            value, least = getattr(self, name), 0 if name == "seed" else 1
+            if value is not None or name in ("steps", "seed"):
+                check_whole(f"train.{name}", value, least)
+        for name, example in (("lr", 2e-3), ("clip", 1.0)):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if not (math.isfinite(value) and value > 0):
                 raise OptionError(
-                    f"train.{name} is {value}. Expected 1 or more; type train.{name}=100, or leave "
-                    f"it out."
+                    f"train.{name} is {value}. Expected a positive number such as {example:g}."
                 )
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise OptionError(f"train.lr is {self.lr}. Expected a positive number such as 2e-3.")
+        for name in ("weight_decay", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise OptionError(
+                    f"train.{name} is {getattr(self, name)}. Expected a number, 0 or more."
+                )
         if not 0 <= self.warmup < 1:
             raise OptionError(f"train.warmup is {self.warmup}. Expected a share in [0, 1).")
         if not 0 <= self.average < 1:

@@ -2,9 +2,10 @@
 
     for each epoch, for each batch x:   theta <- AdamW(theta, grad objective(x))
 
-after which the validation objective decides whether these are the best weights so far;
-at the end the module holds the best, not the last. Sources: Loshchilov & Hutter 2019
-(AdamW, cosine); Izmailov et al. 2018 (averaged weights).
+after which the validation objective decides whether these are the best weights so far, those
+of the start included; at the end the module holds the best, not the last.
+
+Sources: Loshchilov & Hutter 2019 (AdamW, cosine); Izmailov et al. 2018 (averaged weights).
 """
 
 import math
@@ -48,17 +49,20 @@ def train(
     """Train ``module`` in place and leave it with its best weights, in evaluation mode.
 
     ``objective(module, x)`` is a scalar, a mean over the batch. Without ``validation`` the
-    training loss chooses the best weights. With ``folder`` the run is checkpointed there
-    and continues, after a kill, to the same weights as an uninterrupted run.
+    training data choose the best weights. Parameters that ask for no gradient stay as they
+    are. With ``folder`` the run is checkpointed there and continues, after a kill, to the
+    same weights as an uninterrupted run.
 
-    Returns one record per epoch: epoch, step, train, validation, rate, seconds. Raises
-    :class:`TrainingError` on a loss that is not finite and on a resume of another run.
+    Returns one record per epoch: epoch, step, train (mean over the epoch), validation (at its
+    end), seconds (since the start). Raises :class:`TrainingError` on a loss that is not finite,
+    on a damaged checkpoint and on one of another run.
     """
     total_epochs = config.epochs_for(data.updates)
     total = total_epochs * data.updates
     device = next(module.parameters()).device
+    judges = data if validation is None else validation
     optimiser = torch.optim.AdamW(
-        module.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        _learning(module), lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
     key = files.identity(module, config, data_id)
     state = (files.read(folder, module, optimiser, key) if folder else None) or files.State()
@@ -67,10 +71,13 @@ def train(
     started, saved = time.perf_counter() - state.seconds, time.perf_counter()
     with track(total_epochs, label) as bar, torch.random.fork_rng(devices=_cuda(device)):
         bar.advance(state.epoch)
+        if not state.best:
+            torch.manual_seed(config.seed)
+            _judge(module, objective, judges, state)
         while state.epoch < total_epochs and not _out_of_patience(state, config):
             loss = _one_epoch(module, objective, data, state, optimiser, config, total)
-            held_out = _judge(module, objective, validation, state, loss)
             state.epoch += 1
+            held_out = _judge(module, objective, judges, state)
             state.seconds = time.perf_counter() - started
             record = {"epoch": state.epoch, "step": state.epoch * data.updates, "train": loss}
             record |= {"validation": held_out, "seconds": state.seconds}
@@ -81,7 +88,7 @@ def train(
                 saved = time.perf_counter()
     if folder:
         files.write(folder, state, module, optimiser, key)
-    module.load_state_dict(state.best)
+    files.restore(module, state.best)
     module.eval()
     return state.history
 
@@ -98,7 +105,7 @@ def _one_epoch(
     """One pass over the data; the mean of the training loss."""
     module.train()
     torch.manual_seed(config.seed * 1_000_003 + state.epoch)
-    parameters = list(module.parameters())
+    parameters = _learning(module)
     losses = []
     for i, x in enumerate(data.epoch(state.epoch)):
         for group in optimiser.param_groups:
@@ -124,43 +131,42 @@ def _one_epoch(
 
 @torch.no_grad()
 def _judge(
-    module: nn.Module,
-    objective: Objective,
-    validation: Batches | None,
-    state: files.State,
-    loss: float,
+    module: nn.Module, objective: Objective, validation: Batches, state: files.State
 ) -> float:
     """Validation loss of the (averaged) weights, which are kept when they are the best."""
     module.eval()
     raw = _copy(module) if state.average else None
     if raw is not None:
-        module.load_state_dict(state.average)
-    if validation is not None:
-        pairs = [(float(objective(module, x)), len(x)) for x in validation.epoch(0)]
-        loss = sum(v * n for v, n in pairs) / sum(n for _, n in pairs)
+        files.restore(module, state.average)
+    pairs = [(float(objective(module, x)), len(x)) for x in validation.epoch(0)]
+    loss = sum(v * n for v, n in pairs) / sum(n for _, n in pairs)
     if not math.isfinite(loss):
         raise TrainingError(
-            f"the validation loss became {loss} in epoch {state.epoch + 1}. Expected a finite "
+            f"the validation loss is {loss} after {state.epoch} epochs. Expected a finite "
             f"number. Look for extreme values in the validation data with `romae info`."
         )
     if loss < state.best_loss:
         state.best_loss, state.best_epoch, state.best = loss, state.epoch, _copy(module)
     if raw is not None:
-        module.load_state_dict(raw)
+        files.restore(module, raw)
     return loss
 
 
 def _out_of_patience(state: files.State, config: TrainConfig) -> bool:
-    return config.patience is not None and state.epoch - 1 - state.best_epoch >= config.patience
+    return config.patience is not None and state.epoch - state.best_epoch >= config.patience
+
+
+def _learning(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:
-    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+    return {k: v.detach().clone() for k, v in files.trained(module).items()}
 
 
 @torch.no_grad()
 def _blend(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
-    for name, value in module.state_dict().items():
+    for name, value in files.trained(module).items():
         average[name].lerp_(value, 1 - decay)
 
 

@@ -119,7 +119,7 @@ def test_the_reader_ends_when_the_consumer_stops_early():
     assert readers()
     epoch.close()
     assert not readers()
-    with pytest.raises(KeyError):  # noqa: PT012
+    with pytest.raises(KeyError):
         for _ in feed.epoch(0):
             raise KeyError
     assert not readers()
