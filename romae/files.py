@@ -3,18 +3,20 @@
 A result is written under a temporary sibling name, every byte is forced to disk
 (fsync), and then one rename gives it its own name::
 
-    wake.nc.partial-4711-9f3a2c   ->   wake.nc
+    wake.nc.partial-node7-4711-9f3a2c   ->   wake.nc
 
-An exception removes the temporary; a killed process leaves at most the
-temporary, whose name no glob of data files matches (``*.nc`` does not). Replacing
-a directory takes two renames, old away and new in, because POSIX has no single
-one; a process killed between them leaves both, whole, as ``NAME.replaced-*`` and
-``NAME.partial-*``.
+An exception removes the temporary. A killed process leaves at most the temporary, whose
+name no glob of data files matches (``*.nc`` does not), and which the next writer of the
+same result on that machine removes. Replacing a directory takes two renames, old away and
+new in, because POSIX has no single one; a process killed between them leaves both, whole,
+as ``NAME.replaced-*`` and ``NAME.partial-*``.
 """
 
+import glob
 import os
 import secrets
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +40,7 @@ def atomic_file(path: _PathLike, *, overwrite: bool = False) -> Iterator[Path]:
     """
     target = _target(path)
     _refuse_existing_file(target, overwrite)
+    _sweep(target)
     temporary = _sibling(target, "partial")
     try:
         yield temporary
@@ -64,6 +67,7 @@ def atomic_directory(
     """
     target = _target(path)
     _refuse_existing_directory(target, overwrite, marker)
+    _sweep(target)
     temporary = _sibling(target, "partial")
     temporary.mkdir()
     try:
@@ -104,7 +108,27 @@ def _target(path: _PathLike) -> Path:
 def _sibling(target: Path, kind: str) -> Path:
     """Name beside ``target``, so that the rename stays on one file system."""
     # The process id alone is not unique on a file system shared between nodes.
-    return target.with_name(f"{target.name}.{kind}-{os.getpid()}-{secrets.token_hex(3)}")
+    process = f"{socket.gethostname()}-{os.getpid()}"
+    return target.with_name(f"{target.name}.{kind}-{process}-{secrets.token_hex(3)}")
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed writers of ``target`` left, as far as they ran on this machine."""
+    stem = f"{target.name}.partial-{socket.gethostname()}-"
+    for left in target.parent.glob(glob.escape(stem) + "*"):
+        process = left.name.removeprefix(stem).partition("-")[0]
+        if process.isdecimal() and not _alive(int(process)):
+            _remove(left)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is there, and somebody else's
+        return True
+    return True
 
 
 def _refuse_existing_file(target: Path, overwrite: bool) -> None:

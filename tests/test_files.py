@@ -132,7 +132,7 @@ def test_a_link_keeps_pointing_where_it_did(tmp_path):
 
 
 @pytest.mark.parametrize("writer", ["atomic_file", "atomic_directory"])
-def test_a_killed_process_leaves_only_a_named_temporary(tmp_path, writer):
+def test_a_killed_process_leaves_only_a_named_temporary_and_the_next_removes_it(tmp_path, writer):
     target = tmp_path / "out.nc"
     body = textwrap.dedent(
         f"""
@@ -152,3 +152,16 @@ def test_a_killed_process_leaves_only_a_named_temporary(tmp_path, writer):
     (left,) = names(tmp_path)
     assert left.startswith("out.nc.partial-")
     assert list(tmp_path.glob("*.nc")) == []
+    write = atomic_file if writer == "atomic_file" else atomic_directory
+    with write(target) as temporary:
+        half_write(temporary)
+    assert names(tmp_path) == ["out.nc"]
+
+
+def test_a_writer_that_is_alive_is_left_alone(tmp_path):
+    with atomic_file(tmp_path / "out") as first:
+        first.write_text("first")
+        with atomic_file(tmp_path / "out") as second:
+            second.write_text("second")
+        (tmp_path / "out").unlink()
+    assert (tmp_path / "out").read_text() == "first"

@@ -141,6 +141,7 @@ def test_one_step_at_a_time(study):
         (("latent = [3, 6]", "latent = [3, 600]"), ["600"]),
         (('size = "tiny"', 'size = "small"'), ["'small'"]),
         (('case = "burgers"', 'case = "burger"'), ["'burger'", "'burgers'?"]),
+        (("[forecast]", "[run]\ndevice = 'gpu'\n[forecast]"), ["'gpu'", "cuda"]),
         (('case = "burgers"', ""), ["files or case"]),
         (('case = "burgers"', 'case = "burgers"\nfiles = "x.nc"'), ["files or case", "both"]),
     ],

@@ -83,14 +83,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns padded with spaces; numbers (all but the first column) to the right."""
+def table(header: list[str], rows: list[list[str]], *, left: int = 1) -> str:
+    """Columns padded with spaces: the first ``left`` to the left, the others, numbers, right."""
     lines = [header, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            c.rjust(w) if i else c.ljust(w)
-            for i, (c, w) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+
+    def padded(line: list[str]) -> str:
+        cells = enumerate(zip(line, widths, strict=True))
+        return "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in cells).rstrip()
+
+    return "\n".join(map(padded, lines))

@@ -20,14 +20,14 @@ def list_() -> Result:
 
     infos = [case_info(name) for name in list_cases()]
     rows = [
-        [i.name, *(human_bytes(i.sizes[s].bytes) if s in i.sizes else "" for s in _SIZES)]
+        [i.name, i.title, *(human_bytes(i.sizes[s].bytes) if s in i.sizes else "" for s in _SIZES)]
         for i in infos
     ]
     found = [
         {"name": i.name, "title": i.title, "sizes": {k: vars(v) for k, v in i.sizes.items()}}
         for i in infos
     ]
-    return Result(table(["case", *_SIZES], rows), {"cases": found})
+    return Result(table(["case", "what", *_SIZES], rows, left=2), {"cases": found})
 
 
 _SIZES = ("tiny", "demo", "full")

@@ -54,7 +54,7 @@ def forecast(
     loaded.reducer.to(device)
     fields = loaded.forecast(history(data.open(files), split), steps)
     write_netcdf(fields, output, overwrite=overwrite)
-    times = fields["time"] if "time" in fields.coords else next(iter(fields.coords.values()))
+    times = fields[loaded.reducer.layout.time]
     span = f"{times.values[0]} to {times.values[-1]}"
     facts = {"forecast": output, "steps": steps, "first": times.values[0], "last": times.values[-1]}
     return Result(f"wrote {output}  ({steps} snapshots, {span})", facts)

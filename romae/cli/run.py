@@ -40,7 +40,8 @@ def run(
         settings = (*settings, f"run.device={device}")
     if listing:
         steps = list_steps(study, output, settings=settings)
-        text = table(["step", "state"], [[n, "done" if ok else "to do"] for n, ok in steps.items()])
+        rows = [[name, "done" if finished else "to do"] for name, finished in steps.items()]
+        text = table(["step", "state"], rows, left=2)
         return Result(text, {"steps": [{"name": n, "done": ok} for n, ok in steps.items()]})
     outcome = run_study(study, output, settings=settings, until=until, only=only)
     return Result(outcome.text, outcome.data)

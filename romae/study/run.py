@@ -88,7 +88,10 @@ def step_names(study: Study) -> list[str]:
 
 
 def check_options(plan: Plan) -> None:
-    """Wrong options of reducers and dynamics show before any work."""
+    """Wrong options and a device that is not there show before any work."""
+    from romae.feed import pick_device
+
+    pick_device(plan.study.run.device)
     plan.new_reducers()
     plan.new_dynamics()
 
