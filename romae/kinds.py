@@ -29,11 +29,11 @@ def make_reducer(
     latent: int | float | None = None,
     options: Mapping[str, Any] | None = None,
     *,
-    where: str = "options",
+    where: str = "",
 ) -> Any:
     """Unfitted reducer; ``latent`` None takes the default of the class.
 
-    Raises :class:`OptionError` for unknown kinds and options, with the nearest name.
+    ``where`` opens the errors about options, before the kind. Raises :class:`OptionError` for unknown kinds and options, with the nearest name.
     """
     cls = _lookup(kind, REDUCERS, "reducer")
     arguments = dict(options or {})
@@ -43,7 +43,7 @@ def make_reducer(
         arguments["train"] = {**asdict(default), **arguments["train"]}
     if latent is not None:
         arguments[_SIZE.get(cls.__name__, "latent")] = latent
-    return cls(**read_arguments(cls, arguments, where=f"{where} ({kind})"))
+    return cls(**read_arguments(cls, arguments, where=f"{where} {kind}".strip()))
 
 
 def make_dynamics(
@@ -51,13 +51,13 @@ def make_dynamics(
     options: Mapping[str, Any] | None = None,
     *,
     device: str = "cpu",
-    where: str = "options",
+    where: str = "",
 ) -> Any:
     """Unfitted dynamics model, trained on ``device`` if it is one that trains."""
     from romae.feed import pick_device
 
     cls = _lookup(kind, DYNAMICS, "dynamics")
-    arguments = read_arguments(cls, options or {}, where=f"{where} ({kind})")
+    arguments = read_arguments(cls, options or {}, where=f"{where} {kind}".strip())
     if "device" in inspect.signature(cls).parameters:
         arguments.setdefault("device", str(pick_device(device)))
     return cls(**arguments)

@@ -61,7 +61,7 @@ def fit(
     check_output(output, "directory", overwrite=overwrite)
     options = apply_settings({}, settings)
     dynamics_options = options.pop("dynamics", {})
-    reducer = make_reducer(kind, latent_size(latent), options, where="--set")
+    reducer = make_reducer(kind, latent_size(latent), options)
     steps = make_dynamics(dynamics, dynamics_options, device=device) if dynamics else None
     train, validation, _ = parts(data.open(files), split)
     assert train is not None
