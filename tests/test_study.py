@@ -134,6 +134,10 @@ def test_one_step_at_a_time(study):
         (('kind = "dmd"', 'kind = "dmdd"'), ["'dmdd'", "'dmd'?"]),
         (('on = ["pod-3"]', 'on = ["pod-4"]'), ["'pod-4'", "pod-3, pod-6"]),
         (("latent = [3, 6]", "latent = [3, 3]"), ["'pod-3'", "2 times"]),
+        (
+            ("latent = [3, 6]", 'latent = 3\n[[reducers]]\nkind = "POD"\nlatent = 3'),
+            ["'pod-3'", "2 times"],
+        ),
         (("latent = [3, 6]", 'latent = "3"'), ["latent", "'3'"]),
         (("latent = [3, 6]", "latent = 3\noptions = {methd = 'gram'}"), ["'methd'", "'method'?"]),
         (('on = ["pod-3"]', "options = {delay = 2}"), ["'delay'", "'delays'?"]),

@@ -140,8 +140,11 @@ class Study:
 
 
 def _stem(spec: ReducerSpec | DynamicsSpec) -> str:
-    """Name or kind as it goes into file names."""
-    return (spec.name or spec.kind).lower().replace(" ", "-").replace("/", "-")
+    """Name or short kind as it goes into file names."""
+    short = {name: kind for table in (REDUCERS, DYNAMICS) for kind, name in table.items()}
+    return (
+        (spec.name or short.get(spec.kind, spec.kind)).lower().replace(" ", "-").replace("/", "-")
+    )
 
 
 def _check_once(labels: list[str], where: str) -> None:

@@ -135,7 +135,11 @@ class Plan:
     def shown(self, fitted: dict[str, Any]) -> dict[str, Any]:
         """Names for tables and figures: "POD k=16", or the name given in the study."""
         given = {label: s.name for s in self.study.reducers for label in s.labels()}
-        return {f"{given[n] or m.name} k={m.latent}": m for n, m in fitted.items()}
+        found: dict[str, Any] = {}
+        for label, model in fitted.items():
+            name = f"{given[label] or model.name} k={model.latent}"
+            found[name if name not in found else f"{name} ({label})"] = model
+        return found
 
     @cached_property
     def compare_step(self) -> Step:
