@@ -33,7 +33,8 @@ def make_reducer(
 ) -> Any:
     """Unfitted reducer; ``latent`` None takes the default of the class.
 
-    ``where`` opens the errors about options, before the kind. Raises :class:`OptionError` for unknown kinds and options, with the nearest name.
+    ``where`` opens the errors about options, before the kind. Raises :class:`OptionError` for
+    unknown kinds and options, with the nearest name.
     """
     cls = _lookup(kind, REDUCERS, "reducer")
     arguments = dict(options or {})

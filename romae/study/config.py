@@ -1,6 +1,7 @@
 """What a study file may say. Unknown keys are errors that name the nearest one."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,9 +143,8 @@ class Study:
 def _stem(spec: ReducerSpec | DynamicsSpec) -> str:
     """Name or short kind as it goes into file names."""
     short = {name: kind for table in (REDUCERS, DYNAMICS) for kind, name in table.items()}
-    return (
-        (spec.name or short.get(spec.kind, spec.kind)).lower().replace(" ", "-").replace("/", "-")
-    )
+    name = spec.name or short.get(spec.kind, spec.kind)
+    return re.sub(r"[^a-z0-9.-]+", "-", name.lower())
 
 
 def _check_once(labels: list[str], where: str) -> None:
