@@ -54,7 +54,8 @@ def fields(
     flat = decode(np.where(missing[..., None], 0, z.values).reshape(-1, z.shape[-1]))
     values = flat.reshape(*z.shape[:2], *flat.shape[1:])
     values[missing] = np.nan
-    case = z[CASE].drop_vars([c for c in z.coords if z[c].dims != (CASE,)])
+    case = z[CASE]
+    case = case.drop_vars([n for n, c in case.coords.items() if c.dims != (CASE,)])
     if layout.case is not None and layout.case != CASE:
         case = case.rename({CASE: layout.case})
     return layout.to_dataset(values, time, case=case)

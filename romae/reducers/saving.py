@@ -63,9 +63,10 @@ class Saved(Bundled):
             tensors = {k: torch.from_numpy(v.copy()) for k, v in _part(arrays, "module").items()}
             self.module.load_state_dict(tensors)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            what = " ".join(str(error).split())[:200]
             raise BundleError(
-                f"the saved {cls.__name__} lacks or has too much of {error}. Expected what this "
-                f"version of the class writes; fit it again."
+                f"the saved {cls.__name__} is not what this version of the class writes "
+                f"({type(error).__name__}: {what}). It is damaged, older or newer; fit it again."
             ) from error
         self.module.eval().requires_grad_(False)
         return self

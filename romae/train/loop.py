@@ -143,7 +143,8 @@ def _judge(
     if not math.isfinite(loss):
         raise TrainingError(
             f"the validation loss is {loss} after {state.epoch} epochs. Expected a finite "
-            f"number. Look for extreme values in the validation data with `romae info`."
+            f"number. Try a smaller learning rate (train.lr), and look for extreme values in the "
+            f"validation data with `romae info`."
         )
     if loss < state.best_loss:
         state.best_loss, state.best_epoch, state.best = loss, state.epoch, _copy(module)

@@ -1,0 +1,163 @@
+"""The laws that every reducer and every model of the latents keeps, for those who write one.
+
+    from romae.testing import check_dynamics, check_reducer
+
+    def test_mine():
+        check_reducer(Mine(latent=2), snapshots)         # small data: it is fitted twice
+        check_dynamics(MyDynamics(), latents)
+
+Each law that is broken raises AssertionError with the law in words. Nothing but romae is
+needed; romae's own classes are tested by the same functions.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from romae.conventions import BUNDLE_FILE, CASE, LATENT, TIME
+from romae.dynamics import Dynamics
+from romae.errors import DataError, GridMismatchError, NotFittedError
+from romae.fields import Snapshots, open_snapshots
+from romae.model import load
+from romae.reducers import Reducer
+
+ROUNDING = 1e-5  # of the largest latent: sums of float32 in another order
+
+
+def check_reducer(reducer: Reducer, snapshots: Any) -> None:
+    """Fit ``reducer``, which is not fitted yet, to ``snapshots`` and check every law.
+
+    ``snapshots``: what ``open_snapshots`` takes; eight or more per case, two points or more
+    on the last space axis.
+    """
+    data = open_snapshots(snapshots)
+    _refuses(lambda: reducer.encode(data), NotFittedError, "encode before fit")
+    twin = type(reducer)(**reducer.arguments)
+    _law(reducer.fit(data, device="cpu") is reducer, "fit returns the reducer")
+    z = reducer.encode(data)
+    _check_latents(reducer, data, z)
+    _check_tensors(reducer, data, z)
+    _check_fields(reducer, data, z)
+    _check_refusals(reducer, data)
+    _check_saving(reducer, lambda opened: opened.encode(data), z)
+    again = twin.fit(data, device="cpu").encode(data)
+    _law(z.identical(again), "a second fit to the same data gives the same latents")
+
+
+def check_dynamics(dynamics: Dynamics, latents: xr.DataArray) -> None:
+    """Fit ``dynamics``, which is not fitted yet, to ``latents`` (time, latent), check every law."""
+    given = latents.copy(deep=True)
+    _refuses(lambda: dynamics.forecast(latents, 1), NotFittedError, "forecast before fit")
+    _law(dynamics.fit(latents) is dynamics, "fit returns the dynamics")
+    steps, c = 6, dynamics.context
+    forecast = dynamics.forecast(latents, steps)
+    _law(forecast.dims == (TIME, LATENT), "a forecast has the dims (time, latent)")
+    _law(forecast.shape == (steps, latents.sizes[LATENT]), "a forecast has the steps asked for")
+    _law(forecast.dtype == latents.dtype, "a forecast has the dtype of the history")
+    _law(bool(np.isfinite(forecast).all()), "a short forecast is finite")
+    axis = np.concatenate([latents[TIME].values, forecast[TIME].values])
+    gaps = np.diff(axis).astype(float)
+    _law(np.allclose(gaps, gaps[0], rtol=1e-6), "the time axis goes on in even steps")
+    _law(forecast[TIME].attrs == latents[TIME].attrs, "the time axis keeps its attributes")
+    _law(latents.identical(given), "latents are left as they were")
+    shorter = dynamics.forecast(latents, steps - 2)
+    _law(shorter.equals(forecast[: steps - 2]), "a shorter forecast is the beginning of a longer")
+    recent = dynamics.forecast(latents[-max(c, 2) :], steps)
+    _law(recent.equals(forecast), "only the last `context` steps of the history matter")
+    if c > 1:
+        _refuses(lambda: dynamics.forecast(latents[: c - 1], 1), DataError, "too short a history")
+    wide = xr.concat([latents, latents[:, :1]], LATENT)
+    _refuses(lambda: dynamics.forecast(wide, 1), DataError, "latents of another size")
+    _check_saving(dynamics, lambda opened: opened.forecast(latents, steps), forecast)
+
+
+def _check_latents(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
+    dims = (TIME, LATENT) if data.layout.case is None and data.cases == 1 else (CASE, TIME, LATENT)
+    _law(z.dims == dims, f"latents have the dims {dims}")
+    _law(z.sizes[LATENT] == reducer.latent, "`latent` is the number of latents")
+    _law(np.array_equal(z[TIME].values, data.times().values), "latents keep the times")
+    _law(bool(np.isfinite(z).all()), "latents are finite")
+    head = reducer.encode(data.isel(time=slice(0, 3)))
+    _law(_close(head.values, z[..., :3, :].values), "encode of a part is the part of encode")
+
+
+def _check_tensors(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
+    x = torch.cat([x for case, x in reducer.batches(data) if case == 0])
+    first = z.values[0] if CASE in z.dims else z.values
+    one = torch.cat([reducer.encode_tensor(row[None]) for row in x])
+    _law(one.shape == (len(x), reducer.latent), "encode_tensor gives (B, k)")
+    _law(_close(one.numpy(), first), "encode does not depend on how snapshots are batched")
+    y = reducer.decode_tensor(one)
+    _law(y.shape == x.shape, "decode_tensor gives (B, C, *space)")
+    several = torch.cat([reducer.decode_tensor(part) for part in one.split(3)])
+    _law(_close(several.numpy(), y.numpy()), "decode does not depend on how latents are batched")
+    lost, whole = (np.square(v) * data.layout.quadrature for v in ((x - y).numpy(), x.numpy()))
+    _law(lost.sum() <= whole.sum() * 1.001, "a reconstruction is no worse than the temporal mean")
+
+
+def _check_fields(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
+    fields, source = reducer.decode(z), data.to_dataset()
+    _law(set(fields.data_vars) == set(data.layout.names), "decode gives the fields of the source")
+    for c, field in enumerate(data.layout.fields):
+        got, want = fields[field.name], source[field.name]
+        _law(got.dims == want.dims, f"{field.name} keeps its dims {want.dims}, not {got.dims}")
+        _law(got.attrs == want.attrs, f"{field.name} keeps its units and attributes")
+        floating = want.dtype.kind == "f"
+        _law(got.dtype == want.dtype or not floating, f"{field.name} keeps its dtype {want.dtype}")
+        valid = xr.DataArray(data.layout.valid[c], dims=data.layout.space)
+        _law(bool((np.isfinite(got) == valid).all()), f"{field.name} is NaN exactly where it is masked")
+    for name, coordinate in source.coords.items():
+        if set(coordinate.dims) <= {*data.layout.space, data.layout.time}:
+            kept = name in fields.coords and fields[name].variable.identical(coordinate.variable)
+            _law(kept, f"coordinate {name} comes back with its values and attributes")
+
+
+def _check_refusals(reducer: Reducer, data: Snapshots) -> None:
+    source = data.to_dataset().load()
+    smaller = source.isel({data.layout.space[-1]: slice(0, -1)})
+    _refuses(lambda: reducer.encode(smaller), GridMismatchError, "another grid")
+    name, space = data.layout.names[0], data.layout.space
+    point = dict(zip(space, np.argwhere(data.layout.valid[0])[0], strict=True))
+    torn = source.assign({name: source[name].astype(float)})
+    torn[name][{data.layout.time: 1, **point}] = np.nan
+    _refuses(lambda: reducer.encode(torn), DataError, "NaN at some times only")
+
+
+def _check_saving(fitted: Any, use: Callable[[Any], xr.DataArray], expected: xr.DataArray) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = fitted.save(Path(folder, "saved.rom"))
+        files = sorted(p.name for p in path.rglob("*"))
+        _law(files == ["model.safetensors", BUNDLE_FILE], f"two files are saved, not {files}")
+        json.loads((path / BUNDLE_FILE).read_text(), parse_constant=_no_number)
+        opened = load(path)
+    _law(type(opened) is type(fitted), "load gives the class that was saved")
+    _law(repr(opened) == repr(fitted), "load gives the arguments that were saved")
+    _law(opened.nbytes == fitted.nbytes > 0, "nbytes counts what is saved")
+    _law(use(opened).identical(expected), "what was saved gives the same bits")
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(np.abs(a - b).max() <= ROUNDING * np.abs(b).max())
+
+
+def _no_number(text: str) -> None:
+    raise AssertionError(f"{BUNDLE_FILE} is strict JSON, without {text}")
+
+
+def _refuses(action: Callable[[], object], kind: type[Exception], what: str) -> None:
+    try:
+        action()
+    except kind:
+        return
+    raise AssertionError(f"{what} raises {kind.__name__}")
+
+
+def _law(kept: bool, text: str) -> None:
+    if not kept:
+        raise AssertionError(f"broken law: {text}")
