@@ -56,7 +56,7 @@ class Size:
 
 
 SIZES = {
-    "small": Size(160, (48, 96), 16, 60, 12, 16, 64 << 20, 1024),
+    "small": Size(160, (48, 96), 16, 60, 12, 16, 256 << 20, 1024),
     "large": Size(1024, (192, 256), 64, 3000, 300, 64, 2 << 30, 8192),
 }
 SECONDS, LEAST, MOST = 0.5, 5, 200  # per measurement
