@@ -115,12 +115,17 @@ def _find_class(label: str) -> Any:
         homes = (reducers_module, dynamics_module)
         known = [n for home in homes for n in home.__all__ if _opens(getattr(home, n))]
         raise BundleError(f"the model is of the unknown class {name!r}. {nearest(name, known)}")
-    if module not in sys.modules or not hasattr(sys.modules[module], name):
+    if module not in sys.modules:
         raise BundleError(
             f"the model is of class {name!r} of the module {module!r}, which is not imported. "
             f"Opening a model imports nothing by itself; type `import {module}` first."
         )
-    found = getattr(sys.modules[module], name)
+    found = getattr(sys.modules[module], name, None)
+    if found is None:
+        raise BundleError(
+            f"the module {module!r} has no class {name!r}, of which the model is. Expected it at "
+            f"the top of a module, under the name it had; put it there and save the model again."
+        )
     if not _opens(found):
         raise BundleError(f"{label} is no reducer and no dynamics; the model cannot be opened.")
     return found

@@ -111,7 +111,7 @@ def _check_fields(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
         floating = want.dtype.kind == "f"
         _law(got.dtype == want.dtype or not floating, f"{field.name} keeps its dtype {want.dtype}")
         valid = xr.DataArray(data.layout.valid[c], dims=data.layout.space)
-        _law(bool((np.isfinite(got) == valid).all()), f"{field.name} is NaN exactly where it is masked")
+        _law(bool((np.isfinite(got) == valid).all()), f"{field.name} is NaN just where masked")
     for name, coordinate in source.coords.items():
         if set(coordinate.dims) <= {*data.layout.space, data.layout.time}:
             kept = name in fields.coords and fields[name].variable.identical(coordinate.variable)

@@ -141,7 +141,7 @@ class POD(Reducer):
 def _checked_rank(rank: int | float) -> int | float:
     """``rank`` as a plain int or float; :class:`OptionError` when it is neither kind of size."""
     whole = isinstance(rank, Integral) and not isinstance(rank, bool) and rank >= 1
-    if whole or (isinstance(rank, float) and 0 < rank < 1):
+    if whole or (isinstance(rank, float | np.floating) and 0 < rank < 1):
         return int(rank) if whole else float(rank)
     raise OptionError(
         f"POD rank is {rank!r}. Expected a number of modes (1, 2, ...), or an energy fraction "

@@ -113,6 +113,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_bits(tmp_path, flows):
     data = flows["plane"]()
     data.to_netcdf(tmp_path / "data.nc")

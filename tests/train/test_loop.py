@@ -213,7 +213,15 @@ def test_going_on_gives_the_bits_of_a_run_that_never_stopped(at, average, tmp_pa
     def noisy(module, xy):
         return misfit(module, xy + 0.01 * torch.randn_like(xy) * module.training)
 
-    def go(folder, feed_class=ResidentFeed):
+    asked = []
+
+    class Counted(ResidentFeed):
+        def epoch(self, number):
+            asked.append(number)
+            return super().epoch(number)
+
+    def go(folder, feed_class=Counted):
+        asked.clear()
         module = linear()
         feed = feed_class(line(noise=0.1), batch=8)
         held_out = ResidentFeed(line(5, seed=3), batch=5, shuffle=False)
@@ -224,7 +232,9 @@ def test_going_on_gives_the_bits_of_a_run_that_never_stopped(at, average, tmp_pa
     with pytest.raises(PowerCutError):
         go(tmp_path / "cut", interrupted_at(at))
     assert go(tmp_path / "cut") == whole
-    assert go(tmp_path / "cut") == whole  # finished: opened, not trained again
+    assert asked == list(range(at, 6))  # it went on, and did not begin again
+    assert go(tmp_path / "cut") == whole
+    assert asked == []
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):

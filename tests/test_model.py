@@ -1,0 +1,130 @@
+"""A reduced model: fields in, labelled forecasts out, the same bits after saving."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from romae import DMD, POD, Climatology, Persistence, ReducedModel, load
+from romae.dynamics import EchoState
+from romae.errors import DataError, NotFittedError, OptionError
+from romae.progress import silent
+
+
+def wave(T: int = 60, n: int = 16, start: int = 0, cases: int = 0) -> xr.Dataset:
+    """A travelling wave, periodic in x: two modes that DMD continues exactly."""
+    t, x = 0.1 * (start + np.arange(T)), 2 * np.pi * np.arange(n) / n
+    u = (1 + 0.1 * cases) * np.cos(x - 2 * t[:, None]) + 5
+    coords = {
+        "time": ("time", t, {"units": "s"}),
+        "x": ("x", x, {"units": "m", "periodic": 1}),
+    }
+    return xr.Dataset({"u": (("time", "x"), u, {"units": "m/s"})}, coords)
+
+
+@pytest.fixture(scope="module")
+def model() -> ReducedModel:
+    return ReducedModel(POD(2), DMD()).fit(wave())
+
+
+def test_a_wave_goes_on(model):
+    forecast = model.forecast(wave(), 40)
+    expected = wave(40, start=60)
+    np.testing.assert_allclose(forecast.time, expected.time, rtol=1e-12)
+    np.testing.assert_allclose(forecast.u, expected.u, atol=1e-4)
+    assert forecast.u.attrs == expected.u.attrs
+    assert forecast.time.attrs == {"units": "s"}
+    xr.testing.assert_identical(forecast.x, expected.x)
+
+
+def test_only_the_last_context_is_read(model, monkeypatch):
+    from romae.fields import Snapshots
+
+    read = []
+    whole = Snapshots.read
+
+    def counted(self, start, stop, case=0):
+        read.append(stop - start)
+        return whole(self, start, stop, case)
+
+    monkeypatch.setattr(Snapshots, "read", counted)
+    late = model.forecast(wave(), 5)
+    assert sum(read) == 2
+    xr.testing.assert_identical(late, model.forecast(wave(7, start=53), 5))
+
+
+def test_latents_and_fields_of_a_forecast_agree(model):
+    z = model.forecast_latents(wave(), 7)
+    assert z.dims == ("time", "latent")
+    xr.testing.assert_identical(model.decode(z), model.forecast(wave(), 7))
+    xr.testing.assert_identical(model.encode(wave()), model.reducer.encode(wave()))
+
+
+@pytest.mark.parametrize(
+    "dynamics", [DMD(3), Persistence(), Climatology(), EchoState(40, context=8)]
+)
+def test_saving_keeps_every_bit(dynamics, tmp_path):
+    with silent():
+        model = ReducedModel(POD(2), dynamics).fit(wave())
+    path = model.save(tmp_path / "wave.rom")
+    opened = load(path)
+    xr.testing.assert_identical(opened.forecast(wave(), 9), model.forecast(wave(), 9))
+    xr.testing.assert_identical(opened.encode(wave()), model.encode(wave()))
+    assert opened.nbytes == model.nbytes > 0
+    assert repr(opened) == repr(model)
+    parts = {str(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+    kept = {f"{d}{f}" for d in ("", "reducer/", "dynamics/") for f in ("romae.json", TENSORS)}
+    assert parts == kept
+
+
+TENSORS = "model.safetensors"
+
+
+def test_a_fitted_reducer_is_left_as_it_is():
+    pod = POD(2).fit(wave())
+    module = pod.module
+    model = ReducedModel(pod, DMD()).fit(wave(30, start=20))
+    assert model.reducer.module is module
+
+
+def test_several_cases():
+    data = xr.concat([wave(cases=i) for i in range(3)], "case").assign_coords(
+        Re=("case", [80.0, 90.0, 100.0])
+    )
+    model = ReducedModel(POD(2), DMD()).fit(data)
+    forecast = model.forecast(data, 6)
+    assert forecast.u.dims == ("case", "time", "x")
+    assert list(forecast.Re.values) == [80, 90, 100]
+    for i in range(3):
+        np.testing.assert_allclose(forecast.u[i], wave(6, start=60, cases=i).u, atol=1e-3)
+
+
+def test_before_fit():
+    model = ReducedModel(POD(2), DMD())
+    for use in (
+        lambda: model.forecast(wave(), 3),
+        lambda: model.encode(wave()),
+        lambda: model.save("nowhere.rom"),
+    ):
+        with pytest.raises(NotFittedError, match="has not been fitted"):
+            use()
+
+
+def test_too_short_a_history():
+    with silent():
+        model = ReducedModel(POD(2), DMD(6)).fit(wave())
+    with pytest.raises(DataError, match=r"has 5 snapshots; a forecast by DMD needs at least 6"):
+        model.forecast(wave(5), 3)
+
+
+def test_histories_of_unequal_length(model):
+    from romae import open_snapshots
+
+    history = open_snapshots([wave(20), wave(12)], cases="file")
+    with pytest.raises(DataError, match=r"cases of \[12, 20\] snapshots.*isel\(case=\[0\]\)"):
+        model.forecast(history, 3)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5, True])
+def test_steps(model, steps):
+    with pytest.raises(OptionError, match="steps is"):
+        model.forecast(wave(), steps)
