@@ -112,6 +112,11 @@ def test_a_stream_mixes_blocks():
     assert np.median(spread) > 20
 
 
+def test_a_stream_of_one_buffer_is_shuffled_anew_in_every_epoch():
+    feed = make("stream", numbered(12), batch=12)
+    assert seen(feed.epoch(0)) != seen(feed.epoch(1)) != list(range(12))
+
+
 def test_the_reader_ends_when_the_consumer_stops_early():
     feed = make("stream", numbered(60), batch=2)
     epoch = feed.epoch(0)

@@ -78,6 +78,15 @@ def test_masked_points_count_nowhere(kind, flows):
 
 
 @every
+def test_scaled_fields_are_zero_where_masked(kind, flows):
+    data = flows["plane"]()
+    fitted = KINDS[kind](2, TrainConfig(epochs=10)).fit(data, data)
+    x = fitted.decode_tensor(torch.randn(3, 2))
+    assert (x[:, torch.from_numpy(~fitted.layout.valid)] == 0).all()
+    assert (x[:, torch.from_numpy(fitted.layout.valid)] != 0).any()
+
+
+@every
 def test_the_seed_decides(kind, flows):
     data = flows["line"]()
 
