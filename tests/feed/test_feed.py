@@ -112,8 +112,9 @@ def test_a_stream_mixes_blocks():
     assert np.median(spread) > 20
 
 
-def test_a_stream_of_one_buffer_is_shuffled_anew_in_every_epoch():
-    feed = make("stream", numbered(12), batch=12)
+def test_a_stream_of_one_block_is_shuffled_anew_in_every_epoch():
+    snapshots = numbered(12)
+    feed = StreamFeed(snapshots, plain(snapshots), batch=12, block_bytes=12 * SNAPSHOT)
     assert seen(feed.epoch(0)) != seen(feed.epoch(1)) != list(range(12))
 
 
