@@ -6,6 +6,7 @@ granted are made by a hidden block at its top (``<!-- invisible-code-block: pyth
 
 import os
 import tempfile
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ _HERE = os.getcwd()
 
 
 def _enter(namespace: dict[str, Any]) -> None:
-    namespace["_folder"] = folder = tempfile.TemporaryDirectory(prefix="romae-docs-")
-    os.chdir(folder.name)
+    namespace["cleanup"] = cleanup = ExitStack()  # a hidden block may put its own patches there
+    folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="romae-docs-"))
+    cleanup.callback(os.chdir, _HERE)
+    os.chdir(folder)
 
 
 def _leave(namespace: dict[str, Any]) -> None:
-    os.chdir(_HERE)
-    namespace["_folder"].cleanup()
+    namespace["cleanup"].close()
 
 
 pytest_collect_file = Sybil(

@@ -10,6 +10,8 @@ from typing import Any
 CODE = re.compile(r"(``.+?``|:\w+:`.+?`)")
 SPECIAL = re.compile(r"(?<!\\)([*|])|(?<=\w)(_)(?=\W|$)")
 INDENTED = re.compile(r"\s{4}")
+PARAMETER = re.compile(r"(\w+(?:, \w+)*) : (.*)")  # "rank : number of modes, or ..."
+SECTION = re.compile(r"-{3,}$")
 
 
 def escape(line: str) -> str:
@@ -17,6 +19,21 @@ def escape(line: str) -> str:
     parts = CODE.split(line)
     parts[::2] = [SPECIAL.sub(lambda m: "\\" + m.group(0), part) for part in parts[::2]]
     return "".join(parts)
+
+
+def described(lines: list[str]) -> list[str]:
+    """Parameters as "name", and what stands after the colon as the beginning of the text.
+
+    Our docstrings put the description right after the colon, where numpydoc has a type.
+    """
+    result: list[str] = []
+    inside = False
+    for i, line in enumerate(lines):
+        if SECTION.match(line):
+            inside = lines[i - 1].strip() == "Parameters"
+        found = PARAMETER.match(line) if inside else None
+        result += [found[1], f"    {found[2]}"] if found else [line]
+    return result
 
 
 def readable(lines: list[str]) -> list[str]:
@@ -36,7 +53,9 @@ def readable(lines: list[str]) -> list[str]:
 
 def on_docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Before napoleon: the lines of one docstring, changed in place."""
-    lines[:] = readable(lines)
+    lines[:] = readable(described(lines))
+    if what in ("property", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", "; ")  # napoleon takes what is before a colon for a type
 
 
 def setup(app: Any) -> dict[str, Any]:
