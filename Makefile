@@ -28,6 +28,8 @@ demo: .venv/installed
 	$(BIN)/romae run workflows/local/wake.toml -o runs/wake
 	@echo "open runs/wake/report/index.html"
 
+# One thread: the suite's many small products only lose time to two that wait for each other.
+test: export OMP_NUM_THREADS ?= 1
 test: .venv/installed
 	$(BIN)/python -m pytest
 

@@ -61,7 +61,8 @@ class Scaling:
         mean = found.mean if found.mask is None else np.where(found.mask, found.mean, 0.0)
         single = mean.astype(np.float32).astype(np.float64)
         columns = scale.reshape(-1, *(1,) * (mean.ndim - 1))
-        if np.all(np.abs(single - mean) <= ROUNDING * columns):
+        float32 = all(np.dtype(f.dtype).itemsize <= 4 for f in found.layout.fields)
+        if float32 and np.all(np.abs(single - mean) <= ROUNDING * columns):
             mean = single
         return cls(mean, scale, kind, found.mask)
 
