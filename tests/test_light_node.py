@@ -3,9 +3,11 @@
 The other libraries are blocked in a fresh process: importing one raises ImportError there.
 """
 
+import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +106,20 @@ def run_light(code: str, folder: object) -> None:
 )
 def test_works_without_file_and_terminal_libraries(code, tmp_path):
     run_light(code, tmp_path)
+
+
+@pytest.mark.slow
+def test_throughput_runs_from_the_checkout(tmp_path):
+    root = Path(__file__).parent.parent
+    code = f"""
+    import runpy
+    sys.argv = ["throughput.py", "--device", "cpu", "--size", "small", "--json", folder + "/t.json"]
+    try:
+        runpy.run_path({str(root / "benchmarks" / "throughput.py")!r}, run_name="__main__")
+    except SystemExit as end:
+        assert end.code == 0, end.code
+    """
+    run_light(code, tmp_path)
+    found = json.loads((tmp_path / "t.json").read_text())
+    assert all(text == "same bits after save and load" for text in found["checks"].values())
+    assert all(row["rate"] > 0 for row in found["rows"])
