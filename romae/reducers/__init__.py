@@ -1,7 +1,9 @@
 """Reducers: POD and the autoencoders that start from it."""
 
-from romae.reducers.base import Coder, FitData, Reducer
+from romae.reducers.base import Reducer
+from romae.reducers.coder import Coder
 from romae.reducers.conv_autoencoder import ConvAutoencoder
+from romae.reducers.data import FitData
 from romae.reducers.pod import POD
 from romae.reducers.pod_autoencoder import PODAutoencoder
 from romae.train import TrainConfig

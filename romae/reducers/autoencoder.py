@@ -25,7 +25,9 @@ from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
-from romae.reducers.base import Coder, FitData, Reducer
+from romae.reducers.base import Reducer
+from romae.reducers.coder import Coder
+from romae.reducers.data import FitData
 from romae.reducers.pod import decompose_fields
 from romae.train import TrainConfig, train
 

@@ -23,16 +23,14 @@ import xarray as xr
 from torch import Tensor
 
 from romae.errors import DataError, OptionError
-from romae.feed import TensorScaling, pick_device
+from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
-from romae.fields.survey import check_values
 from romae.reducers import labels
 from romae.reducers.coder import Coder
+from romae.reducers.data import BATCH_BYTES, FitData, scaled_batches
 from romae.reducers.saving import Saved
 
 Source = Any  # whatever open_snapshots takes
-BLOCK_BYTES = 64 << 20  # of snapshots read at once
-BATCH_BYTES = 8 << 20  # encoded or decoded at once: feature maps take many times that
 
 
 class Reducer(Saved):
@@ -52,7 +50,7 @@ class Reducer(Saved):
     # -- what an implementation writes ------------------------------------------------
 
     @abstractmethod
-    def _fit(self, data: "FitData") -> Coder:
+    def _fit(self, data: FitData) -> Coder:
         """Train on ``data`` and return the coder."""
 
     @abstractmethod
@@ -82,7 +80,7 @@ class Reducer(Saved):
         held_out = None if validation is None else open_snapshots(validation)
         if held_out is not None:
             snapshots.layout.check_same(held_out.layout, "validation data")
-        self._check_size(snapshots)
+        self.check_size(snapshots)
         target = pick_device(device)
         found = survey(snapshots)
         if held_out is not None:
@@ -98,7 +96,7 @@ class Reducer(Saved):
         self.fit_seconds = time.perf_counter() - started
         return self
 
-    def _check_size(self, snapshots: Snapshots) -> None:
+    def check_size(self, snapshots: Snapshots) -> None:
         """Refuse a latent size that the snapshots cannot determine."""
         T, *state = snapshots.shape
         most = min(T - 1, int(np.prod(state)))
@@ -185,40 +183,3 @@ def _check_changes(found: Survey, snapshots: Snapshots) -> None:
             f"times. Expected fields that change; open a longer time range, or choose others with "
             f"variables=[...]."
         )
-
-
-class FitData:
-    """What a reducer is fitted to: snapshots, their statistics, and where to compute."""
-
-    def __init__(
-        self,
-        snapshots: Snapshots,
-        validation: Snapshots | None,
-        found: Survey,
-        scaling: Scaling,
-        device: torch.device,
-        folder: Path | None,
-    ) -> None:
-        self.snapshots, self.validation, self.survey = snapshots, validation, found
-        self.scaling, self.device, self.folder = scaling, device, folder
-
-    def held_out(self) -> tuple[Snapshots, Snapshots | None]:
-        """(train, validation): as given, or the last tenth of each trajectory held out."""
-        if self.validation is not None:
-            return self.snapshots, self.validation
-        if min(self.snapshots.lengths) < 20:
-            return self.snapshots, None
-        train, valid = self.snapshots.split(0.9, 0.1, by="time")
-        return train, valid
-
-
-def scaled_batches(
-    snapshots: Snapshots, scaling: Scaling, device: torch.device
-) -> Iterator[tuple[int, Tensor]]:
-    """(case, scaled float32 tensor (b, C, *space)) block by block, in order, values checked."""
-    scale = TensorScaling(scaling, device)
-    rows = max(1, BATCH_BYTES // (4 * snapshots.layout.size))
-    for block in snapshots.blocks(BLOCK_BYTES):
-        check_values(snapshots, block.case, block.start, block.values)
-        for values in torch.from_numpy(block.values).split(rows):
-            yield block.case, scale.forward(values.to(device))

@@ -25,7 +25,7 @@ from romae.nets.activations import Activation
 from romae.nets.conv import ConvDecoder, ConvEncoder
 from romae.nets.grid import ConvSpec, Grid
 from romae.reducers.autoencoder import Autoencoder, Scale
-from romae.reducers.base import Coder
+from romae.reducers.coder import Coder
 from romae.reducers.pod import LinearCoder, linear_coder
 from romae.train import TrainConfig
 

@@ -26,7 +26,9 @@ from romae.errors import OptionError, check_option, check_whole
 from romae.fields import Layout
 from romae.linalg import Decomposition, decompose
 from romae.linalg.pod import Method
-from romae.reducers.base import BLOCK_BYTES, Coder, FitData, Reducer
+from romae.reducers.base import Reducer
+from romae.reducers.coder import Coder
+from romae.reducers.data import BLOCK_BYTES, FitData
 
 
 class LinearCoder(Coder):

@@ -29,7 +29,8 @@ from romae.linalg import Decomposition
 from romae.nets.activations import Activation
 from romae.nets.dense import MLP
 from romae.reducers.autoencoder import Autoencoder, Feed, Scale
-from romae.reducers.base import Coder, FitData, scaled_batches
+from romae.reducers.coder import Coder
+from romae.reducers.data import FitData, scaled_batches
 from romae.reducers.pod import LinearCoder, linear_coder
 from romae.train import TrainConfig
 

@@ -100,7 +100,7 @@ def check_data(plan: Plan) -> None:
     """Latent sizes and forecast lengths that the data do not allow show before training."""
     train, _, test = plan.parts
     for reducer in plan.new_reducers().values():
-        reducer._check_size(train)
+        reducer.check_size(train)
     if not plan.study.dynamics:
         return
     context = max(dynamics.context for dynamics in plan.new_dynamics())
