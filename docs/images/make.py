@@ -6,6 +6,7 @@ Error over latent size above, one reconstructed snapshot below: the report's own
 """
 
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -19,19 +20,16 @@ def main(run: Path, target: Path) -> None:
     """Draw both figures and stack them into one PNG."""
     import romae
     from romae.report.figures import error_curve, reconstructions
-    from romae.study import read_study
-    from romae.study.plan import Plan
 
-    plan = Plan(read_study("workflows/local/wake.toml"), run)
-    models = plan.shown(plan.reducers())
+    data = json.loads((run / "study.json").read_text())["data"]
+    test = romae.open_snapshots(run / "data" / "snapshots.nc").split(*data["split"])[-1]
     comparison = xr.load_dataset(run / "compare" / "comparison.nc", engine="netcdf4")
-    small = {n: m for n, m in models.items() if m.latent == 2}
-    pod = next(m for m in models.values() if isinstance(m, romae.POD))
-    test = plan.parts[2]
-    shown = {"POD k=2": pod.truncate(2), **small}
-    stack(
-        [error_curve(comparison, fields=["all"]), reconstructions(shown, test, field=FIELD)], target
-    )
+    models = [romae.load(path) for path in sorted((run / "models").glob("*.rom"))]
+    pod = next(m for m in models if isinstance(m, romae.POD))
+    small = [pod.truncate(2), *(m for m in models if m.latent == 2 and m is not pod)]
+    shown = {f"{m.name} k=2": m for m in small}
+    below = reconstructions(shown, test, field=FIELD)
+    stack([error_curve(comparison, fields=["all"]), below], target)
 
 
 def stack(figures: list, target: Path, dpi: int = 110) -> None:
