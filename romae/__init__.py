@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
+    from romae.cases import make_case
     from romae.compare import compare, compare_forecasts
     from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
     from romae.errors import RomaeError
     from romae.fields import open_snapshots
     from romae.model import ReducedModel, load
-    from romae.reducers import POD, ConvAutoencoder, PODAutoencoder
+    from romae.reducers import POD, ConvAutoencoder, PODAutoencoder, TrainConfig
 
 __all__ = [
     "DMD",
@@ -28,10 +29,12 @@ __all__ = [
     "Persistence",
     "ReducedModel",
     "RomaeError",
+    "TrainConfig",
     "__version__",
     "compare",
     "compare_forecasts",
     "load",
+    "make_case",
     "open_snapshots",
 ]
 
@@ -40,6 +43,7 @@ _WHERE = {
     "POD": "romae.reducers",
     "PODAutoencoder": "romae.reducers",
     "ConvAutoencoder": "romae.reducers",
+    "TrainConfig": "romae.reducers",
     "Persistence": "romae.dynamics",
     "Climatology": "romae.dynamics",
     "DMD": "romae.dynamics",
@@ -50,13 +54,18 @@ _WHERE = {
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
     "RomaeError": "romae.errors",
+    "make_case": "romae.cases",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
+        from importlib.util import find_spec
+
         from romae.errors import nearest
 
+        if not name.startswith("_") and find_spec(f"romae.{name}") is not None:
+            raise AttributeError(f"romae.{name} is a module. Type `import romae.{name}` first.")
         raise AttributeError(f"module 'romae' has no attribute {name!r}. {nearest(name, __all__)}")
     globals()[name] = value = getattr(import_module(_WHERE[name]), name)
     return value

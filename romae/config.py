@@ -41,7 +41,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except FileNotFoundError:
-        raise MissingFileError(f"no file {str(path)!r}. Check the path.") from None
+        folder = Path(path).parent
+        names = [p.name for p in folder.glob(f"*{Path(path).suffix}")] if folder.is_dir() else []
+        raise MissingFileError(
+            f"no file {str(path)!r} (working directory {Path.cwd()}). "
+            f"{nearest(Path(path).name, sorted(names)[:20])}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UnreadableFileError(f"{path}: not a readable TOML file: {error}") from None
 
@@ -183,7 +188,7 @@ def apply_settings(mapping: Mapping[str, Any], settings: Iterable[str]) -> dict[
     """Copy of ``mapping`` with ``settings`` such as ``"train.epochs=50"`` put in.
 
     Keys are dotted; a number indexes a list (``reducers.0.latent=4``). Values are TOML; a
-    bare word is a string, so that no shell quoting is needed.
+    bare word is a string and ``64,64`` is a list, so that no shell quoting is needed.
 
     >>> apply_settings({"train": {"lr": 0.1}}, ["train.epochs=50", "device=cpu"])
     {'train': {'lr': 0.1, 'epochs': 50}, 'device': 'cpu'}
@@ -231,4 +236,6 @@ def _parse_value(text: str, setting: str) -> Any:
     except tomllib.TOMLDecodeError as error:
         if not text or text[0] in "\"'[{":
             raise OptionError(f"setting {setting!r}: value is not TOML: {error}") from None
+        if "," in text:
+            return [_parse_value(item.strip(), setting) for item in text.split(",") if item.strip()]
         return text

@@ -146,3 +146,8 @@ def test_read_toml(tmp_path):
         read_toml(path)
     with pytest.raises(MissingFileError, match=r"none\.toml"):
         read_toml(tmp_path / "none.toml")
+
+
+def test_a_bare_list_needs_no_brackets():
+    assert apply_settings({}, ["hidden=64,32"]) == {"hidden": [64, 32]}
+    assert apply_settings({}, ["names=u, v"]) == {"names": ["u", "v"]}

@@ -53,3 +53,9 @@ def test_importing_the_package_does_not_hide_the_function():
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(AttributeError, match="ConvAutoencoder"):
         romae.ConvAutoEncoder  # noqa: B018
+
+
+def test_a_module_that_is_not_imported_is_named_as_one():
+    code = "import romae\ntry: romae.nets\nexcept AttributeError as e: print(e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "import romae.nets" in done.stdout

@@ -43,6 +43,7 @@ def forecast(
     import romae
     from romae.cli.netcdf import check_netcdf, write_netcdf
     from romae.errors import OptionError
+    from romae.fields.summary import time_label
 
     check_netcdf(output, overwrite)
     loaded = romae.load(model)
@@ -55,7 +56,7 @@ def forecast(
     fields = loaded.forecast(history(data.open(files), split), steps)
     write_netcdf(fields, output, overwrite=overwrite)
     times = fields[loaded.reducer.layout.time]
-    span = f"{times.values[0]} to {times.values[-1]}"
+    span = " to ".join(time_label(times.values[i]) for i in (0, -1))
     facts = {"forecast": output, "steps": steps, "first": times.values[0], "last": times.values[-1]}
     return Result(f"wrote {output}  ({steps} snapshots, {span})", facts)
 

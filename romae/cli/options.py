@@ -32,7 +32,7 @@ set_option = click.option(
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Set one option, for example --set train.epochs=50; may be repeated.",
+    help="Set one option, KEY a dotted name, VALUE as in TOML; may be repeated.",
 )
 
 

@@ -106,7 +106,8 @@ def ladders(models: Models, *, pod_curve: bool = True) -> list[Ladder]:
     for name, model in given.items():
         reducer = as_reducer(model)
         # A reduced model is known by its reducer here: its dynamics play no part.
-        label = default_name(reducer) if reducer is not model else name
+        own = reducer is model or (isinstance(models, Mapping) and name != default_name(model))
+        label = name if own else default_name(reducer)
         reducers.setdefault(identity(reducer), (label, reducer))
     sizes = {reducer.latent for _, reducer in reducers.values()}
     rows = dict(_unique(list(reducers.values())))
@@ -156,7 +157,8 @@ def check_test(models: Models, test: Snapshots, *, on_leak: str) -> dict[str, st
             raise DataError(
                 f"{name} was fitted to these very snapshots ({test.source}, {len(test)} of them): "
                 f"an error on them says nothing about unseen ones. Expected later or other ones; "
-                f"split first: train, test = snapshots.split(0.8, 0.2), or type "
+                f"split first: train, test = snapshots.split(0.8, 0.2), on the command line "
+                f"--split 0.8,0.2 for fit and compare alike; or type "
                 f'on_leak="flag" for the training error.'
             )
     return found

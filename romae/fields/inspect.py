@@ -17,7 +17,7 @@ from romae.fields.axes import numeric_coordinate
 from romae.fields.curvilinear import horizontal_pair
 from romae.fields.opening import open_snapshots
 from romae.fields.snapshots import Snapshots
-from romae.fields.summary import grid_text, human_bytes, time_text
+from romae.fields.summary import grid_text, human_bytes, shown_units, time_text
 from romae.fields.survey import Survey, survey
 from romae.fields.weights import is_longitude
 
@@ -138,7 +138,8 @@ def _doubts(s: Snapshots) -> Iterator[Finding]:
 
 def _about_values(s: Snapshots, found: Survey) -> Iterator[Finding]:
     for c, f in enumerate(s.layout.fields):
-        unit = f" {f.units}" if f.units else ""
+        shown = shown_units(f.units)
+        unit = f" {shown}" if shown else ""
         yield Finding(
             "note",
             "values",

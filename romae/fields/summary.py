@@ -42,7 +42,7 @@ def grid_text(snapshots: Snapshots) -> str:
 def time_text(snapshots: Snapshots) -> str:
     """First and last time of the first trajectory and the step."""
     times = snapshots.times()
-    unit = str(times.attrs.get("units", ""))
+    unit = shown_units(str(times.attrs.get("units", "")))
     first, last = time_label(times.values[0]), time_label(times.values[-1])
     if snapshots.dt is not None:
         dates = times.dtype.kind in "mMO"
@@ -50,6 +50,11 @@ def time_text(snapshots: Snapshots) -> str:
     else:
         step = "" if len(times) < 2 else ", uneven steps"
     return f"{first} to {last} {unit}".rstrip() + step
+
+
+def shown_units(units: str) -> str:
+    """Units as they stand behind a number: nothing for the dimensionless "1"."""
+    return "" if units.strip() == "1" else units.strip()
 
 
 def time_label(value: object) -> str:
