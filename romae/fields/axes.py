@@ -19,6 +19,7 @@ from romae.errors import DataError, GridMismatchError, OptionError, nearest
 TIME_NAMES = ("time", "t", "times", "Time", "T", "TIME")
 NUMERIC = "fiu"
 MOST_DIMS = 3
+EACH_FILE = "file"  # time="file": every file is one snapshot
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,12 @@ def find_roles(
 
 
 def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | None, str | None]:
-    """(dimension, coordinate) of time; the dimension is None for a scalar time coordinate."""
+    """(dimension, coordinate) of time; the dimension is None for a scalar time coordinate,
+
+    both are None where each file is one snapshot without a time.
+    """
+    if time == EACH_FILE and time not in dataset.dims:
+        return None, None
     if time is not None:
         if time in dataset.dims:
             return time, _coordinate_over(dataset, time)
@@ -90,7 +96,8 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
     sizes = ", ".join(f"{d}={n}" for d, n in dataset.sizes.items())
     raise DataError(
         f"{label}: no time dimension found among ({sizes}). Expected one named 'time' or marked by "
-        "the CF conventions (standard_name 'time', or dates). Name it with time='...'"
+        "the CF conventions (standard_name 'time', or dates). Name it with time='...', or type "
+        "time='file' when each file is one snapshot"
     )
 
 

@@ -3,7 +3,10 @@
 Kinds are told apart by their first bytes, never by the name:
 
     netCDF classic    b"CDF"            read by xarray (netCDF4 or scipy)
-    HDF5              b"\\x89HDF"        netCDF4 when it has dimension scales, else plain HDF5
+    HDF5              b"\\x89HDF"        netCDF4 when it has dimension scales, else The Well,
+                                      PDEBench or plain HDF5
+    MATLAB            b"MATLAB "      v7.3 is HDF5 inside
+    NumPy             b"\\x93NUMPY", or a zip archive of such (.npz)
     Zarr              a directory with zarr.json, .zgroup or .zarray
 
 A new kind is one more entry of ``KINDS``: a name, a test of the path, and a function that opens
@@ -15,7 +18,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,10 @@ from romae.errors import (
 )
 from romae.fields.classic import check_length
 from romae.fields.hdf5 import is_netcdf4, open_hdf5
+from romae.fields.matlab import MAGIC as MATLAB_MAGIC
+from romae.fields.matlab import open_matlab
+from romae.fields.numpyfile import NPY_MAGIC, is_npz, open_npy, open_npz
+from romae.fields.table import Table
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
@@ -38,11 +45,15 @@ SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
 
 @dataclass(frozen=True)
 class Opening:
-    """How to open files: HDF5 or Zarr ``group``, xarray ``engine``, ``hdf5`` layout mapping."""
+    """How to open files: HDF5 or Zarr ``group``, xarray ``engine``, layout ``table``.
+
+    ``snapshot``: each file is one snapshot, so none of its axes is time.
+    """
 
     group: str | None = None
     engine: str | None = None
-    hdf5: Mapping[str, Any] | None = None
+    table: Table | None = None
+    snapshot: bool = False
 
 
 def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
@@ -83,13 +94,18 @@ def open_path(path: str, opening: Opening) -> xr.Dataset:
         return _open_xarray(path, name, opening, opening.engine or "zarr")
     for kind in KINDS:
         if kind.recognise(path):
+            if opening.table is not None and not kind.bare:
+                raise OptionError(
+                    f"{name}: layout=... describes bare arrays in HDF5, MATLAB or NumPy files; a "
+                    f"{kind.name} file names its dimensions itself. Leave it out"
+                )
             return kind.open(path, name, opening)
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     what = "is a folder without a Zarr store" if os.path.isdir(path) else "is no data file"
     start = "" if os.path.isdir(path) else f" ({size} bytes, starts with {_magic(path)!r})"
     raise UnreadableFileError(
-        f"{path} {what}{start}. Expected netCDF, HDF5 or Zarr; for a folder of files give a "
-        f"glob, for example {str(Path(path) / '*.nc')!r}"
+        f"{path} {what}{start}. Expected netCDF, HDF5, Zarr, MATLAB or NumPy; for a folder "
+        f"of files give a glob, for example {str(Path(path) / '*.nc')!r}"
     )
 
 
@@ -112,12 +128,24 @@ def _open_netcdf3(path: str, name: str, opening: Opening) -> xr.Dataset:
 
 def _open_hdf5_family(path: str, name: str, opening: Opening) -> xr.Dataset:
     try:
-        netcdf = opening.hdf5 is None and (opening.engine or is_netcdf4(path, opening.group))
+        netcdf = opening.table is None and (opening.engine or is_netcdf4(path, opening.group))
     except OSError as error:
         raise _unreadable(path, error) from error
     if netcdf:
         return _open_xarray(path, name, opening, opening.engine)
-    return open_hdf5(path, opening.hdf5, opening.group)
+    return open_hdf5(path, opening.table, opening.group, snapshot=opening.snapshot)
+
+
+def _open_matlab(path: str, name: str, opening: Opening) -> xr.Dataset:
+    return open_matlab(path, opening.table, opening.group, snapshot=opening.snapshot)
+
+
+def _open_npy(path: str, name: str, opening: Opening) -> xr.Dataset:
+    return open_npy(path, opening.table, snapshot=opening.snapshot)
+
+
+def _open_npz(path: str, name: str, opening: Opening) -> xr.Dataset:
+    return open_npz(path, opening.table, snapshot=opening.snapshot)
 
 
 def _open_zarr(path: str, name: str, opening: Opening) -> xr.Dataset:
@@ -183,15 +211,19 @@ def _unreadable(path: str, error: Exception) -> UnreadableFileError:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file: how it is recognised and opened."""
+    """One kind of file: how it is recognised and opened; ``bare``: a layout table may help."""
 
     name: str
     recognise: Callable[[str], bool]
     open: Callable[[str, str, Opening], xr.Dataset]
+    bare: bool = False
 
 
 KINDS = (
     Kind("netCDF classic", lambda path: _magic(path)[:3] == b"CDF", _open_netcdf3),
-    Kind("HDF5", lambda path: _magic(path) == HDF5_MAGIC, _open_hdf5_family),
+    Kind("HDF5", lambda path: _magic(path) == HDF5_MAGIC, _open_hdf5_family, bare=True),
+    Kind("MATLAB", lambda path: _magic(path)[:7] == MATLAB_MAGIC, _open_matlab, bare=True),
+    Kind("NumPy", lambda path: _magic(path)[:6] == NPY_MAGIC, _open_npy, bare=True),
+    Kind("NumPy", is_npz, _open_npz, bare=True),
     Kind("Zarr", _is_zarr, _open_zarr),
 )

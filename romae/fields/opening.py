@@ -16,12 +16,13 @@ import numpy as np
 import xarray as xr
 
 from romae.errors import OptionError, check_option
-from romae.fields.axes import find_roles
+from romae.fields.axes import EACH_FILE, find_roles
 from romae.fields.describe import Extras, describe
 from romae.fields.join import Piece, case_parameters, check_alike, join_pieces
 from romae.fields.kinds import Opening, expand, open_path
 from romae.fields.mask import first_mask
 from romae.fields.snapshots import Snapshots
+from romae.fields.table import Layouts, Table, read_table
 
 Source = (
     str
@@ -46,7 +47,8 @@ def open_snapshots(
     weights: str | xr.DataArray | np.ndarray | None = None,
     group: str | None = None,
     engine: str | None = None,
-    hdf5: Mapping[str, Any] | None = None,
+    layout: Layouts | None = None,
+    hdf5: Layouts | None = None,
 ) -> Snapshots:
     """Open simulation snapshots lazily.
 
@@ -58,6 +60,7 @@ def open_snapshots(
         that share the most space dimensions. In plain HDF5 also paths, such as "/flow/u".
     time, space, case : names of dimensions (``time`` also of a coordinate) where they are not
         found by the CF conventions or by name. A dimension ``case`` holds trajectories.
+        ``time="file"``: each file is one snapshot without a time, numbered in the order of names.
     cases : "file" makes every file a trajectory; scalar coordinates are its parameters.
     periodic : periodic space dimensions; a mapping gives their length, {"x": 6.283}, or a flag.
         Default: those whose coordinate has the attribute ``periodic`` (or ``axis_periodic``) = 1.
@@ -66,7 +69,8 @@ def open_snapshots(
     weights : quadrature weights such as cell areas: name of a variable, or an array over space.
         Default: from the coordinates, see :mod:`romae.fields.weights`.
     group, engine : group in the file; xarray backend.
-    hdf5 : layout of plain HDF5, see :mod:`romae.fields.hdf5`.
+    layout : what plain HDF5, MATLAB and NumPy files do not say: a TOML file, a mapping, or only
+        the names of the axes, ("time", "y", "x"); see :mod:`romae.fields.table`.
 
     Raises
     ------
@@ -84,7 +88,8 @@ def open_snapshots(
     >>> open_snapshots(wave).shape
     (5, 1, 8)
     """
-    given = (variables, time, space, case, periodic, mask, weights, group, engine, hdf5)
+    layout = layout if hdf5 is None else hdf5
+    given = (variables, time, space, case, periodic, mask, weights, group, engine, layout)
     check_option("cases", cases, ["auto", "file"])
     if isinstance(source, Snapshots):
         if cases != "auto" or any(option is not None for option in given):
@@ -93,9 +98,10 @@ def open_snapshots(
                 "Dataset; pass the options where the data are opened first"
             )
         return source
-    variables, hdf5 = _paths_to_layout(variables, hdf5)
+    variables, table = _paths_to_table(variables, read_table(layout))
+    opening = Opening(group=group, engine=engine, table=table, snapshot=time == EACH_FILE)
     with contextlib.ExitStack() as on_error:
-        found, text = _load(source, Opening(group=group, engine=engine, hdf5=hdf5), on_error)
+        found, text = _load(source, opening, on_error)
         opened = _assemble(
             found,
             text,
@@ -184,14 +190,14 @@ def _as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
     return source
 
 
-def _paths_to_layout(
-    variables: Sequence[str] | str | None, hdf5: Mapping[str, Any] | None
-) -> tuple[Sequence[str] | str | None, Mapping[str, Any] | None]:
-    """HDF5 paths among ``variables`` become the fields of the layout mapping."""
+def _paths_to_table(
+    variables: Sequence[str] | str | None, table: Table | None
+) -> tuple[Sequence[str] | str | None, Table | None]:
+    """HDF5 paths among ``variables`` become the fields of the layout table."""
     if variables is None:
-        return None, hdf5
+        return None, table
     names = [variables] if isinstance(variables, str) else list(variables)
     if not any("/" in n for n in names):
-        return names, hdf5
+        return names, table
     fields = {n.rstrip("/").rsplit("/", 1)[-1]: n for n in names}
-    return list(fields), {**(hdf5 or {}), "fields": fields}
+    return list(fields), (table or Table()).with_fields(fields)

@@ -1,0 +1,99 @@
+"""The HDF5 layouts of PDEBench.
+
+    one array per variable      tensor, or Vx, density, pressure, ...: (b, t, x[, y[, z]])
+                                with t-coordinate, x-coordinate, ... beside them
+    one group per seed          0000/data (t, x[, y], v), 0000/grid/t, 0000/grid/x, ...
+
+Trajectories b (or seeds) become the dimension ``case``. Some files have one more value in
+t-coordinate than times; the last is left out. The variables v along the last axis of grouped
+files are unnamed: data_0, data_1, ... (``data`` where there is one).
+
+Source: Takamoto et al. 2022, "PDEBench: an extensive benchmark for scientific machine learning".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from xarray.core import indexing
+
+from romae.conventions import CASE, TIME
+from romae.errors import DataError
+from romae.fields.hdf5 import H5Stack, attributes, stored
+from romae.fields.stored import Stored
+
+if TYPE_CHECKING:
+    import h5py
+    from xarray.backends import CachingFileManager
+
+AXES = ("x", "y", "z")
+SEED = re.compile(r"^\d{4,}$")
+
+
+def recognise(top: h5py.Group) -> bool:
+    """Whether ``top`` holds coordinates called x-coordinate, or groups of seeds with data."""
+    return "x-coordinate" in top or any(SEED.match(k) and "data" in top[k] for k in top)
+
+
+def read(top: h5py.Group, label: str, manager: CachingFileManager) -> xr.Dataset:
+    """A lazy Dataset over case, time and space."""
+    grouped = "x-coordinate" not in top
+    variables = _seeds(top, label, manager) if grouped else _arrays(top, manager)
+    dataset = xr.Dataset(variables)
+    attrs = {k: v for k, v in attributes(top).items() if isinstance(v, str | int | float)}
+    return dataset.set_coords([n for n in variables if n in (TIME, *AXES)]).assign_attrs(attrs)
+
+
+def _arrays(top: h5py.Group, manager: CachingFileManager) -> dict[str, xr.Variable]:
+    variables: dict[str, xr.Variable] = {}
+    for name, dataset in top.items():
+        space = AXES[: dataset.ndim - 2]
+        if not name.endswith("-coordinate") and 3 <= dataset.ndim <= 5:
+            variables[name] = stored(dataset, manager).variable((CASE, TIME, *space), {})
+    sizes = {d: n for v in variables.values() for d, n in zip(v.dims, v.shape, strict=True)}
+    for key, d in (("t", TIME), *zip(AXES, AXES, strict=True)):
+        path = f"{key}-coordinate"
+        if path in top and d in sizes:
+            variables |= _coordinate(top[path], d, sizes[d])
+    return variables
+
+
+def _coordinate(dataset: h5py.Dataset, d: str, size: int) -> dict[str, xr.Variable]:
+    values = dataset[()]
+    if d == TIME and values.shape == (size + 1,):  # the end of the last interval
+        values = values[:size]
+    return {d: xr.Variable((d,), values)} if values.shape == (size,) else {}
+
+
+def _seeds(top: h5py.Group, label: str, manager: CachingFileManager) -> dict[str, xr.Variable]:
+    seeds = sorted(k for k in top if SEED.match(k) and "data" in top[k])
+    first = top[seeds[0]]["data"]
+    for seed in seeds:
+        shape = top[seed]["data"].shape
+        if shape != first.shape:
+            raise DataError(
+                f"{label}: {seed}/data has shape {shape}; expected {first.shape} as in "
+                f"{seeds[0]}/data. Open one seed with group={seed!r}, or describe it with "
+                "layout=..."
+            )
+    paths = [top[seed]["data"].name for seed in seeds]
+    stack = H5Stack(manager, paths, first.shape, first.dtype)
+    chunks = (1, *first.chunks) if first.chunks else None
+    encoding = {"source": first.file.filename, "original_shape": stack.shape}
+    array = Stored(indexing.LazilyIndexedArray(stack), {}, (), encoding, chunks)
+    space = AXES[: first.ndim - 2]
+    whole = array.variable((CASE, TIME, *space, "component"), {})
+    names = ["data"] if first.shape[-1] == 1 else [f"data_{i}" for i in range(first.shape[-1])]
+    variables = {}
+    for i, name in enumerate(names):
+        variables[name] = whole.isel(component=i)
+        variables[name].encoding = {k: v for k, v in whole.encoding.items() if k != "chunksizes"}
+    grid = top[seeds[0]].get("grid", {})
+    for key, d, size in zip(("t", *AXES), (TIME, *AXES), first.shape[:-1], strict=False):
+        if key in grid:
+            variables |= _coordinate(grid[key], d, size)
+    variables[CASE] = xr.Variable((CASE,), np.array([int(s) for s in seeds]))
+    return variables
