@@ -6,37 +6,56 @@ quadrature weights, so that Euclidean products of rows are the weighted products
     Y = V S U^T,    V (T, T) orthonormal,  U (n, T) orthonormal,  s_1 >= s_2 >= ...
 
 The first k columns of U minimise |Y - Y U_k U_k^T|_F over all k-dimensional subspaces,
-and the square of that error is s_{k+1}^2 + ... (Eckart & Young 1936). Three exact ways:
+and the square of that error is s_{k+1}^2 + ... (Eckart & Young 1936). Three exact ways, and one
+for matrices of which both sides are large:
 
 * ``svd``        of Y itself, in float64; small data, full relative accuracy of small s;
 * ``snapshots``  Y Y^T = V S^2 V^T, then U = Y^T V / s (Sirovich 1987); few snapshots;
-* ``covariance`` Y^T Y = U S^2 U^T; few points.
+* ``covariance`` Y^T Y = U S^2 U^T; few points;
+* ``randomized`` subspace iteration, error within 1 % of the optimum (:mod:`.randomized`).
 
 The squared ways resolve s down to 4 sqrt(eps) s_1 = 6e-8 s_1 in float64; what lies below is
 rounding of Y Y^T (up to 2 sqrt(eps) s_1 for matrices of low rank), and gives no modes.
+
+``auto`` takes ``svd`` up to ``SVD_ENTRIES``, else the exact way of the shorter side, unless that
+is both slow and dear beside ``randomized``: with the nominal rates below,
+
+    exact:       T n min(T, n) / F64  + passes bytes / READ,    passes = ceil(bytes / panel_bytes)
+    randomized:  3 · 4 T n l / F32    + 3 (or 1 where X fits) bytes / READ,    l = k + 16
+
+``randomized`` must save half of the time, and exact take longer than ``PATIENCE`` seconds.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-Method = Literal["auto", "svd", "snapshots", "covariance"]
-Blocks = Callable[[], Iterator[tuple[int, np.ndarray]]]  # (first row, rows (b, n))
+from romae.linalg.rows import Blocks, Checkpoint, Rows
+
+Method = Literal["auto", "svd", "snapshots", "covariance", "randomized"]
 
 SVD_ENTRIES = 4_000_000  # Y of up to so many entries is decomposed directly, in about a second
-PANEL_BYTES = 1 << 30  # rows held at once while Y Y^T is formed
+PANEL_BYTES = 1 << 30  # rows held at once, in the type they are stored in
+READ, F32, F64 = 1e9, 2e11, 1e11  # bytes and operations a second, for the choice of a method
+PATIENCE = 30.0  # seconds an exact method may take before it has to be worth it
 RESOLVED = 4 * float(np.finfo(np.float64).eps) ** 0.5  # of s_1, by the squared ways
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Modes and singular values; ``modes`` (k, n) float64 rows, ``s`` (min(T, n),)."""
+    """Modes, singular values and the energy |Y|_F^2.
+
+    ``modes`` (k, n) rows, float64; ``s`` (min(T, n),). By ``randomized``, modes may be float32,
+    ``s`` has k entries, and ``excess`` estimates the error relative to the best one, less 1.
+    """
 
     modes: np.ndarray
     s: np.ndarray
     method: str
+    total: float
+    excess: float = 0.0
 
 
 def decompose(
@@ -45,65 +64,135 @@ def decompose(
     rank: int | float | None,
     method: Method = "auto",
     *,
+    shift: np.ndarray | None = None,
+    factor: np.ndarray | None = None,
+    dtype: np.dtype | type = np.float64,
+    total: float | None = None,
     panel_bytes: int = PANEL_BYTES,
+    device: Any = "cpu",
+    checkpoint: Path | None = None,
+    identity: str = "",
 ) -> Decomposition:
-    """Leading modes and all singular values of the rows that ``blocks()`` yields.
+    """Leading modes and singular values of Y = (X - shift) factor.
 
-    ``shape`` is (T, n). ``rank`` is a number of modes, an energy fraction in (0, 1), or None
-    for all; modes below rounding are never returned. Each call of ``blocks`` is one pass
-    over the data.
+    ``blocks()`` yields the rows of X, finite, of type ``dtype``; each call is one pass over the
+    data. ``shift`` and ``factor`` (n,) default to 0 and 1. ``shape`` is (T, n). ``rank`` is a
+    number of modes, an energy fraction in (0, 1), or None for all; modes below rounding are never
+    returned. ``total`` saves the randomized method one look at the data: |Y|_F^2.
+
+    Up to ``panel_bytes`` of rows are held, besides the modes and one block (``svd``: Y in
+    float64; ``snapshots`` and ``covariance``: two square matrices). Data that fit are read once.
+
+    ``randomized`` computes on ``device`` and keeps its state in the folder ``checkpoint``, so
+    that a killed run goes on after the last block saved, if ``identity`` and shape are the same;
+    then ``blocks(first)`` must yield the blocks from row ``first`` on.
     """
+    rows = Rows(blocks, shape, shift, factor, dtype, total)
     T, n = shape
     if method == "auto":
-        method = "svd" if T * n <= SVD_ENTRIES else ("snapshots" if n >= T else "covariance")
+        method = _choose(rows, rank, panel_bytes)
     if method == "svd":
-        Y = _gather(blocks, shape)
-        _, s, modes = _svd(Y)
-        return Decomposition(_signed(modes[: _rank(s, rank, n, floor=1e-13)]), s, method)
+        _, s, modes = _svd(_gather(rows))
+        return _exact(_signed(modes[: _rank(s, rank, n, floor=1e-13)]), s, method)
     if method == "covariance":
         C = np.zeros((n, n))
-        for _, Y in blocks():
-            Y = Y.astype(np.float64, copy=False)
+        for _, X in blocks():
+            Y = rows.scaled(X)
             C += Y.T @ Y
         energy, U = _eigh(C)
         s = np.sqrt(np.maximum(energy[::-1], 0))[: min(T, n)]
         modes = U[:, ::-1].T[: _rank(s, rank, n)]
-        return Decomposition(_signed(np.ascontiguousarray(modes)), s, method)
-    energy, V = _eigh(_gram(blocks, shape, panel_bytes))
+        return _exact(_signed(np.ascontiguousarray(modes)), s, method)
+    if method == "randomized":
+        from romae.linalg.randomized import randomized
+
+        saved = Checkpoint(checkpoint, {"of": identity, "shape": list(shape), "rank": rank})
+        size = min(shape) if rank is None else rank
+        found = randomized(rows, size, panel_bytes=panel_bytes, device=device, checkpoint=saved)
+        k = _rank(found.s, None, n)
+        modes = _signed(found.modes[:k])
+        return Decomposition(modes, found.s, method, found.total, found.excess)
+    return _snapshots(rows, rank, panel_bytes)
+
+
+def _exact(modes: np.ndarray, s: np.ndarray, method: str) -> Decomposition:
+    return Decomposition(modes, s, method, float(np.sum(s**2)))
+
+
+def _choose(rows: Rows, rank: int | float | None, panel_bytes: int) -> Method:
+    """The cost model of the module docstring."""
+    T, n = rows.shape
+    if T * n <= SVD_ENTRIES:
+        return "svd"
+    side: Method = "snapshots" if n >= T else "covariance"
+    if rank is None:
+        return side
+    reads = rows.nbytes / READ
+    passes = -(-rows.nbytes // panel_bytes) if side == "snapshots" else 1
+    exact = T * n * min(T, n) / F64 + passes * reads
+    size = (rank if isinstance(rank, int) else 64) + 16
+    fast = 3 * 4 * T * n * size / F32 + (1 if rows.nbytes <= panel_bytes else 3) * reads
+    return "randomized" if exact > max(PATIENCE, 2 * fast) else side
+
+
+def _snapshots(rows: Rows, rank: int | float | None, panel_bytes: int) -> Decomposition:
+    T, n = rows.shape
+    held = rows.gather() if rows.nbytes <= panel_bytes else None
+    G = _gram(rows, panel_bytes) if held is None else _gram_held(rows, held)
+    energy, V = _eigh(G)
     s, V = np.sqrt(np.maximum(energy[::-1], 0))[: min(T, n)], V[:, ::-1]
     k = _rank(s, rank, n)
     size = np.where(s[:k] > 0, s[:k], 1.0)  # nothing but zeros has one mode, s_1 = 0
+    W = V[:, :k] / size
     modes = np.zeros((k, n))
-    for start, Y in blocks():
-        modes += (V[start : start + len(Y), :k] / size).T @ Y.astype(np.float64, copy=False)
-    return Decomposition(_signed(_orthonormal(modes)), s, method)
+    for start, X in rows.blocks() if held is None else [(0, held)]:
+        for part in rows.tiles(len(X)):
+            modes[:, part] += W[start : start + len(X)].T @ rows.scaled(X, part)
+    return _exact(_signed(_orthonormal(modes)), s, "snapshots")
 
 
-def _gather(blocks: Blocks, shape: tuple[int, int]) -> np.ndarray:
-    Y = np.empty(shape)
-    for start, rows in blocks():
-        Y[start : start + len(rows)] = rows
+def _gather(rows: Rows) -> np.ndarray:
+    Y = np.empty(rows.shape)
+    for start, X in rows.blocks():
+        Y[start : start + len(X)] = rows.scaled(X)
     return Y
 
 
-def _gram(blocks: Blocks, shape: tuple[int, int], panel_bytes: int) -> np.ndarray:
+def _gram_held(rows: Rows, X: np.ndarray) -> np.ndarray:
+    """Y Y^T in float64 of rows in memory, scaled one tile of columns at a time."""
+    G = np.zeros((len(X), len(X)))
+    for part in rows.tiles(len(X)):
+        Y = rows.scaled(X, part)
+        G += Y @ Y.T
+    return G
+
+
+def _gram(rows: Rows, panel_bytes: int) -> np.ndarray:
     """Y Y^T in float64, one panel of rows held at a time: one pass over the data a panel."""
-    T, n = shape
+    T, n = rows.shape
     G = np.zeros((T, T))
-    rows = max(1, int(panel_bytes // (8 * n)))
-    for first in range(0, T, rows):
-        last = min(first + rows, T)
-        panel = np.zeros((last - first, n))
-        for start, Y in blocks():
-            stop = start + len(Y)
+    count = max(1, int(panel_bytes // (np.dtype(rows.dtype).itemsize * n)))
+    for first in range(0, T, count):
+        last = min(first + count, T)
+        panel = np.zeros((last - first, n), rows.dtype)
+        for start, X in rows.blocks():
+            stop = start + len(X)
             low, high, below = max(start, first), min(stop, last), max(start, last)
             if low < high:
-                panel[low - first : high - first] = Y[low - start : high - start]
-                filled = panel[: high - first]
-                G[low:high, first:high] = filled[low - first :] @ filled.T
+                own = X[low - start : high - start]
+                panel[low - first : high - first] = own
+                G[low:high, first:high] = _products(rows, own, panel[: high - first])
             if below < stop:  # the panel is complete: rows come in order
-                G[below:stop, first:last] = Y[below - start :].astype(np.float64) @ panel.T
+                G[below:stop, first:last] = _products(rows, X[below - start :], panel)
     return np.tril(G) + np.tril(G, -1).T
+
+
+def _products(rows: Rows, X: np.ndarray, panel: np.ndarray) -> np.ndarray:
+    """Products of the scaled rows ``X`` with those of ``panel``, in float64."""
+    G = np.zeros((len(X), len(panel)))
+    for part in rows.tiles(len(X) + len(panel)):
+        G += rows.scaled(X, part) @ rows.scaled(panel, part).T
+    return G
 
 
 def _rank(s: np.ndarray, rank: int | float | None, n: int, floor: float = RESOLVED) -> int:

@@ -88,7 +88,7 @@ class Autoencoder(Reducer):
             torch.manual_seed(self.train.seed)
             coder = self._start(pod, len(data.snapshots))
         coder.to(data.device)
-        self._energy = float(np.sum(pod.s**2)) / len(data.snapshots)
+        self._energy = pod.total / len(data.snapshots)
         weights = torch.from_numpy((self.layout.quadrature / self._energy).astype(np.float32))
         self._weights = weights.to(data.device)
         valid_feed = None if valid_set is None else self._feed(coder, valid_set, data, False)

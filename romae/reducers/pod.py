@@ -14,6 +14,7 @@ Sources: Lumley 1967; Sirovich 1987, "Turbulence and the dynamics of coherent st
 """
 
 from collections.abc import Iterator
+from functools import partial
 from numbers import Integral
 from typing import Any, Literal, Self, get_args
 
@@ -24,8 +25,8 @@ from torch import Tensor, nn
 
 from romae.errors import OptionError, check_option, check_whole
 from romae.fields import Layout
-from romae.linalg import Decomposition, decompose
-from romae.linalg.pod import Method
+from romae.linalg import Decomposition, decompose, read_ahead
+from romae.linalg.pod import PANEL_BYTES, Method
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
 from romae.reducers.data import BLOCK_BYTES, FitData
@@ -63,13 +64,21 @@ class POD(Reducer):
     ----------
     rank : number of modes, or a fraction of the energy in (0, 1), such as ``0.99``. Modes that
         only rounding distinguishes from zero are left out: ``latent`` says how many there are.
-    method : ``svd``, ``snapshots`` (T x T), ``covariance`` (n x n) or ``auto`` (the cheapest).
+        A relative error e of the fluctuation is the fraction ``1 - e**2``.
+    method : ``svd``, ``snapshots`` (T x T) and ``covariance`` (n x n) are exact; ``randomized`` is
+        many times cheaper where both sides are large, its error within 1 % of the optimum.
+        ``auto`` takes it only where exact ways take long; see :mod:`romae.linalg.pod`.
     scale : ``units`` gives fields of the same units one scale, so that u and v keep their
         relative energy; ``field`` scales each field to unit variance; ``none`` leaves all.
 
-    After ``fit``: ``singular_values`` (min(T, n),) in scaled units, ``energy`` (the
-    cumulative fraction of it), ``modes`` as a labelled Dataset. Signs are fixed by the entry
-    of largest magnitude of each mode.
+    memory : bytes of snapshots held at once while fitting; data that fit are read once after the
+        survey, others in several passes. Beside them: modes, a factor of their size, two blocks
+        of 64 MiB, and for ``snapshots`` and ``covariance`` two square matrices.
+
+    After ``fit``: ``singular_values`` in scaled units (all min(T, n), by ``randomized`` those of
+    the modes), ``energy`` (the cumulative fraction of it), ``modes`` as a labelled Dataset.
+    With ``fit(..., checkpoint=folder)`` a killed ``randomized`` fit goes on where it was. Signs
+    are fixed by the entry of largest magnitude of each mode.
     """
 
     def __init__(
@@ -78,21 +87,24 @@ class POD(Reducer):
         *,
         method: Method = "auto",
         scale: Literal["units", "field", "none"] = "units",
+        memory: int = PANEL_BYTES,
     ) -> None:
         super().__init__()
         self.rank = _checked_rank(rank)
         check_option("method", method, get_args(Method))
         check_option("scale", scale, ("units", "field", "none"))
         self.method, self.scale = method, scale
+        self.memory = check_whole("memory", memory)
         self.latent = self.rank if isinstance(self.rank, int) else 0
         self.singular_values = np.empty(0)
+        self.total: float | None = None
 
     def _smallest_size(self) -> int:
         return self.rank if isinstance(self.rank, int) else 1
 
     def _fit(self, data: FitData) -> Coder:
-        found = decompose_fields(data, self.rank, self.method)
-        self.singular_values = found.s
+        found = decompose_fields(data, self.rank, self.method, self.memory)
+        self.singular_values, self.total = found.s, found.total
         self.latent = len(found.modes)
         return linear_coder(self.layout, found.modes).to(data.device)
 
@@ -103,7 +115,8 @@ class POD(Reducer):
     @property
     def energy(self) -> np.ndarray:
         """Fraction of the fluctuation energy held by the first 1, 2, ... modes."""
-        return np.cumsum(self.singular_values**2) / np.sum(self.singular_values**2)
+        total = np.sum(self.singular_values**2) if self.total is None else self.total
+        return np.cumsum(self.singular_values**2) / total
 
     @property
     def modes(self) -> xr.Dataset:
@@ -128,16 +141,18 @@ class POD(Reducer):
                 f"hold. Fit POD(rank={rank}), or truncate to 1 ... {self.latent}."
             )
         assert isinstance(module, LinearCoder)
-        short = type(self)(rank, method=self.method, scale=self.scale)
+        short = type(self)(rank, method=self.method, scale=self.scale, memory=self.memory)
         short.layout, short.scaling, short.training = self.layout, self.scaling, self.training
         short.fit_seconds, short.singular_values = self.fit_seconds, self.singular_values
+        short.total = self.total
         modes = module.modes[:rank].clone()
         short.module = LinearCoder(modes, module.weights, module.shape).eval()
         return short
 
     def _fitted_scalars(self) -> dict[str, Any]:
         # Singular values are a diagnosis and not part of the model: the JSON keeps them.
-        return {"latent": self.latent, "singular_values": [float(v) for v in self.singular_values]}
+        values = [float(v) for v in self.singular_values]
+        return {"latent": self.latent, "singular_values": values, "total": self.total}
 
 
 def _checked_rank(rank: int | float) -> int | float:
@@ -152,21 +167,49 @@ def _checked_rank(rank: int | float) -> int | float:
 
 
 def decompose_fields(
-    data: FitData, rank: int | float | None, method: Method = "auto"
+    data: FitData,
+    rank: int | float | None,
+    method: Method = "auto",
+    memory: int = PANEL_BYTES,
 ) -> Decomposition:
     """POD of the scaled fluctuations of ``data``; modes (k, n) in scaled physical space."""
-    root = np.sqrt(data.snapshots.layout.quadrature.reshape(-1))
-    firsts = np.cumsum([0, *data.snapshots.lengths])
+    layout, scaling = data.snapshots.layout, data.scaling
+    root = np.sqrt(layout.quadrature).reshape(layout.channels, -1)
+    found = decompose(
+        partial(_rows, data),
+        (len(data.snapshots), root.size),
+        rank,
+        method,
+        shift=scaling.mean.reshape(-1),
+        factor=(root / scaling.scale[:, None]).reshape(-1),
+        dtype=data.snapshots.dtype,
+        total=float(
+            data.survey.count * ((data.survey.std / scaling.scale) ** 2 @ (root**2).sum(1))
+        ),
+        panel_bytes=memory,
+        device=data.device,
+        checkpoint=data.folder,
+        identity=f"{data.snapshots.fingerprint} {scaling.kind}" if data.folder else "",
+    )
+    weights, modes = root.reshape(-1), found.modes
+    np.divide(modes, weights, out=modes, where=weights > 0, casting="same_kind")
+    modes[:, weights == 0] = 0
+    return found
 
-    def blocks() -> Iterator[tuple[int, np.ndarray]]:
-        for block in data.snapshots.blocks(BLOCK_BYTES):
-            rows = data.scaling.forward(block.values).reshape(len(block.values), -1)
-            yield int(firsts[block.case]) + block.start, rows * root
 
-    shape = (len(data.snapshots), len(root))
-    found = decompose(blocks, shape, rank, method)
-    modes = np.divide(found.modes, root, out=np.zeros_like(found.modes), where=root > 0)
-    return Decomposition(modes, found.s, found.method)
+def _rows(data: FitData, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    """Snapshots as stored from row ``first`` on, (row, (b, n)), 0 at masked points."""
+    snapshots, mask = data.snapshots, data.snapshots.layout.mask
+    firsts = np.cumsum([0, *snapshots.lengths])
+
+    def read(case: int, start: int, stop: int) -> tuple[int, np.ndarray]:
+        values = snapshots.read_raw(start, stop, case)
+        if mask is not None:
+            np.copyto(values, 0, where=~mask)
+        return int(firsts[case]) + start, values.reshape(len(values), -1)
+
+    ranges = snapshots.block_ranges(BLOCK_BYTES)
+    return read_ahead(partial(read, *r) for r in ranges if firsts[r[0]] + r[1] >= first)
 
 
 def linear_coder(layout: Layout, modes: np.ndarray) -> LinearCoder:

@@ -112,7 +112,7 @@ class PODAutoencoder(Autoencoder):
         return min(self.modes or max(MOST_MODES, self.latent), T - 1, int(np.prod(state)))
 
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
-        energy = np.cumsum(pod.s**2) / np.sum(pod.s**2)
+        energy = np.cumsum(pod.s**2) / pod.total
         enough = int(np.searchsorted(energy, ENERGY)) + 1 if self.modes is None else self.modes
         self._kept = max(self.latent, min(enough, len(pod.modes)))
         unit = float(pod.s[0]) / snapshots**0.5

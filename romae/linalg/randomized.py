@@ -1,0 +1,325 @@
+"""Leading modes of large matrices from a few products with random vectors.
+
+A (m, n) is Y or its transpose, whichever lets the factors stay small. With P (l, n) of
+orthonormal rows, l = k + 16, one pass over A computes
+
+    C = A P^T,      D = C^T A = P A^T A,      G = C^T C = P D^T
+
+(subspace iteration on A^T A; Halko, Martinsson & Tropp 2011, "Finding structure with
+randomness"). The first P is Gaussian, the next one spans D. From the eigenpairs
+G = R diag(s^2) R^T the singular values are s; the right vectors R^T P, the left ones C R / s.
+
+What another pass would add to the energy of mode j is about |r_j|^2 / s_j^2, where
+r_j = (R^T D)_j - s_j^2 (R^T P)_j is its residual. Passes end when that, summed over k modes, is
+less than ``GAIN`` of the energy left out. Two passes do for spectra that decay.
+
+Products are in float32, in coordinates ordered by s, which resolves s_k and errors
+down to 1e-3 of s_1 and |Y|; where one is smaller, the passes go on in float64. The small
+matrices are float64. Shift and factor of :class:`Rows` enter as corrections of rank one and as
+scaling of the factors: X itself is only multiplied. A shift much larger than the fluctuation
+would cancel in float32, and is then subtracted first.
+
+Memory: X when it fits ``panel_bytes``, and C (l, n) float32; else a block of X, P and D (l, n).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from romae.linalg.rows import Checkpoint, Rows
+
+OVERSAMPLE = 16
+GAIN = 0.005  # of the squared error, so a quarter of a percent of the error
+FINE = 1e-3  # of s_1, of |Y|: where s_k or the error is smaller, float32 is not enough
+LARGE_MEAN = 10.0  # of the fluctuation: such a shift is subtracted before products
+NULL = {torch.float32: 1e-12, torch.float64: 1e-15}  # of s_1^2: nothing but rounding
+TILE = 1 << 26  # numbers of a factor treated at once
+
+
+@dataclass(frozen=True)
+class Found:
+    """Modes (k, n), singular values (k,), |Y|_F^2, and the error over the best one, estimated."""
+
+    modes: np.ndarray
+    s: np.ndarray
+    total: float
+    excess: float
+
+
+@dataclass
+class Pass:
+    """What one pass accumulates: C, D, G, column sums of C, and |A|_F^2 where it is asked for."""
+
+    C: Tensor | None
+    D: Tensor
+    G: Tensor
+    sums: Tensor
+    total: float = 0.0
+
+    @classmethod
+    def begin(cls, P: Tensor, C: Tensor | None = None) -> "Pass":
+        """Nothing yet."""
+        size = len(P)
+        G = torch.zeros((size, size), dtype=torch.float64, device=P.device)
+        return cls(C, torch.zeros_like(P), G, torch.zeros_like(G[0]))
+
+
+Save = Callable[[int, Pass], None]  # rows done, and what they gave
+State = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+def randomized(
+    rows: Rows,
+    rank: int | float,
+    *,
+    panel_bytes: int,
+    passes: int = 8,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    checkpoint: Checkpoint | None = None,
+) -> Found:
+    """Leading ``rank`` modes, or as many as hold that fraction of the energy; see the module.
+
+    ``passes`` is the most that are made; the order of random numbers depends on ``seed`` alone.
+    """
+    held = rows.nbytes <= panel_bytes
+    T, n = rows.shape
+    A: _Points | _Times = _Points(rows, device) if held and n >= T else _Times(rows, device, held)
+    most = min(T, n)
+    size = min(most, (rank if isinstance(rank, int) else 32) + OVERSAMPLE)
+    saved = checkpoint or Checkpoint(None, {})
+    random = torch.Generator().manual_seed(seed)
+    P = torch.randn((size, A.width), generator=random).to(device)
+    number, total, dtype = 0, rows.total, torch.float32
+    start: State | None = None
+    if (state := saved.read()) is not None:
+        number, total, dtype = state[0]["number"], state[0]["total"], _DTYPES[state[0]["dtype"]]
+        P, start = torch.from_numpy(state[1].pop("P")).to(device), state
+
+    def save(row: int, part: Pass) -> None:
+        if saved.due:
+            arrays = {"P": P, "D": part.D, "G": part.G, "sums": part.sums}
+            kept = {"number": number, "row": row, "total": total, "partial": part.total}
+            numpy = {k: v.cpu().numpy() for k, v in arrays.items()}
+            saved.write({**kept, "dtype": _name(dtype)}, numpy)
+
+    while True:
+        done = A.multiply(P, total is None, save, start)
+        start = None
+        total = done.total if total is None else total
+        s2, R = torch.linalg.eigh(done.G)
+        s2, R = s2.flip(0).clamp(min=0), R.flip(1)
+        if total <= 0 or float(s2[0]) == 0:
+            return Found(np.zeros((1, n)), np.zeros(1), 0.0, 0.0)
+        kept = int((s2 > NULL[dtype] * s2[0]).sum())
+        s2, R = s2[:kept], R[:, :kept]
+        D = (R / s2).T.to(dtype) @ done.D  # rows of size 1: well conditioned
+        number += 1
+        if number > 1:  # the first P knows nothing of A
+            k, enough = _count(s2, rank, total)
+            enough, k = enough or kept < len(P), min(k, kept)  # a lower rank was found whole
+            left = max(total - float(s2[:k].sum()), 0.0)
+            gain = float((_residuals(D, P, R) * s2)[:k].sum())
+            precise = float(s2[k - 1]) > FINE**2 * float(s2[0]) and left > FINE**2 * total
+            fine = dtype == torch.float64 or precise
+            settled = gain <= max(GAIN * left, 1e-12 * total)
+            if not enough and len(P) < most and number < passes:
+                size = min(most, 2 * size)
+            elif (fine and settled) or number >= passes:
+                excess = (1 + gain / left) ** 0.5 - 1 if left > 1e-12 * total else 0.0
+                modes = A.modes(P, done.C, R[:, :k], s2[:k].sqrt())
+                saved.remove()
+                return Found(modes, s2[:k].sqrt().cpu().numpy(), total, excess)
+            elif not fine:
+                dtype, total = torch.float64, rows.total
+        del P
+        done.C = None
+        P = _orthonormal(_filled(D.to(dtype), size, random))
+
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _count(s2: Tensor, rank: int | float, total: float) -> tuple[int, bool]:
+    """Modes wanted, and whether so many were found."""
+    if isinstance(rank, int):
+        return rank, True
+    k = int((s2.cumsum(0) < rank * total).sum()) + 1
+    return k, k + OVERSAMPLE // 2 <= len(s2)
+
+
+def _residuals(D: Tensor, P: Tensor, R: Tensor) -> Tensor:
+    """|r_j|^2 / s_j^4 in float64; ``D`` is divided by s_j^2 already."""
+    turn = R.T.to(P.dtype)
+    parts = zip(_tiles(D), _tiles(P, len(D)), strict=True)
+    return torch.stack([(d - turn @ p).double().square().sum(1) for d, p in parts]).sum(0)
+
+
+def _tiles(D: Tensor, rows: int | None = None) -> Iterator[Tensor]:
+    """Views of ranges of columns, so that float64 copies stay small."""
+    yield from D.split(max(1024, TILE // (8 * (rows or len(D)))), dim=1)
+
+
+def _gram(C: Tensor) -> Tensor:
+    """C C^T in float64."""
+    G = torch.zeros((len(C), len(C)), dtype=torch.float64, device=C.device)
+    for part in _tiles(C):
+        part = part.double()
+        G.addmm_(part, part.T)
+    return G
+
+
+def _filled(D: Tensor, size: int, random: torch.Generator) -> Tensor:
+    """``D`` with random rows up to ``size`` when more modes are wanted than it holds."""
+    if len(D) >= size:
+        return D
+    fresh = torch.randn((size - len(D), D.shape[1]), generator=random).to(D)
+    return torch.cat([D, fresh.div_(D.shape[1] ** 0.5)])
+
+
+def _orthonormal(D: Tensor) -> Tensor:
+    """Orthonormal rows of the same span, in place; twice, as rounding of the first is large."""
+    for _ in range(2):
+        e, E = torch.linalg.eigh(_gram(D))
+        keep = e > 1e-13 * e[-1]
+        change = (E[:, keep] / e[keep].sqrt()).T
+        for part in _tiles(D):
+            part[: len(change)] = (change @ part.double()).to(D.dtype)
+        D = D[: len(change)]
+    return D
+
+
+class _Operand:
+    """X, shift and factor on the device, in the type of the products."""
+
+    def __init__(self, rows: Rows, device: torch.device | str) -> None:
+        self.rows, self.device = rows, device
+        n = rows.shape[1]
+        shift = np.zeros(n) if rows.shift is None else rows.shift
+        factor = np.ones(n) if rows.factor is None else rows.factor
+        self.shift = torch.from_numpy(np.ascontiguousarray(shift)).to(device)
+        self.factor = torch.from_numpy(np.ascontiguousarray(factor)).to(device)
+        self.explicit: bool | None = None if rows.shift is not None else False
+
+    def prepare(self, X: Tensor, columns: slice, dtype: torch.dtype) -> Tensor:
+        """X in the type of the products; minus the shift where it is large."""
+        if self.explicit is None:  # decided once, from the first rows
+            some, f = X[:: max(1, len(X) // 8)].double(), self.factor[columns]
+            about = torch.linalg.vector_norm((some - self.shift[columns]) * f) / len(some) ** 0.5
+            mean = torch.linalg.vector_norm(self.shift[columns] * f)
+            self.explicit = bool(mean > LARGE_MEAN * about)
+        if self.explicit:
+            return (X.double() - self.shift[columns]).to(dtype)
+        return X.to(dtype)
+
+    def energy(self, X: Tensor, columns: slice) -> float:
+        """|Y|_F^2 of X as :meth:`prepare` gave it."""
+        f, shift = self.factor[columns], self.shift[columns]
+        if X.dtype == torch.float32 and not self.explicit and len(X) and bool((f == f[0]).all()):
+            squares = torch.stack([torch.dot(x, x) for x in X]).double().sum()
+            cross = (X @ shift.float()).double().sum()
+            return float(f[0] ** 2 * (squares - 2 * cross + len(X) * shift.square().sum()))
+        total = 0.0
+        for some in X.split(max(1, (1 << 22) // X.shape[1])):
+            Y = some.double() if self.explicit else some.double() - shift
+            total += float((Y * f).square_().sum())
+        return total
+
+
+class _Points(_Operand):
+    """A = Y^T, with X held in memory: P (l, T) is small, C^T (l, n) becomes the modes."""
+
+    def __init__(self, rows: Rows, device: torch.device | str) -> None:
+        super().__init__(rows, device)
+        self.width = rows.shape[0]
+        self.X = torch.from_numpy(rows.gather()).to(device)
+
+    def multiply(self, P: Tensor, energy: bool, save: Save, state: State | None) -> Pass:
+        """One pass over ranges of columns of X."""
+        n, size = self.X.shape[1], len(P)
+        C = torch.empty((size, n), dtype=P.dtype, device=P.device)
+        done = Pass.begin(P, C)
+        width = max(1024, TILE // size)
+        if self.explicit or self.explicit is None or P.dtype != self.X.dtype:
+            width = max(1024, TILE // (2 * self.width))  # X is copied
+        whole = P.double().sum(1)
+        for a in range(0, n, width):
+            part = slice(a, min(a + width, n))
+            X = self.prepare(self.X[:, part], part, P.dtype)
+            shift, f = self.shift[part], self.factor[part]
+            c = torch.mm(P, X)
+            if not self.explicit:
+                c -= torch.outer(whole, shift).to(P.dtype)
+            c *= f.to(P.dtype)
+            C[:, part] = c
+            done.G += _gram(c)
+            c = c * f.to(P.dtype)
+            done.D.addmm_(c, X.T)
+            if not self.explicit:
+                done.D -= (c @ shift.to(P.dtype))[:, None]
+            if energy:
+                done.total += self.energy(X, part)
+        return done
+
+    def modes(self, P: Tensor, C: Tensor | None, R: Tensor, s: Tensor) -> np.ndarray:
+        """Left vectors of A."""
+        assert C is not None
+        out = torch.empty((R.shape[1], C.shape[1]), dtype=C.dtype, device=C.device)
+        torch.mm((R / s).T.to(C.dtype), C, out=out)
+        return out.cpu().numpy()
+
+
+class _Times(_Operand):
+    """A = Y by blocks of rows, read in every pass or held: P and D are (l, n)."""
+
+    def __init__(self, rows: Rows, device: torch.device | str, held: bool) -> None:
+        super().__init__(rows, device)
+        self.width = rows.shape[1]
+        self.X = rows.gather() if held else None
+
+    def multiply(self, P: Tensor, energy: bool, save: Save, state: State | None) -> Pass:
+        """One pass over blocks of rows; ``save(row, part)`` after each, to go on from there."""
+        f, done = self.factor.to(P.dtype), Pass.begin(P)
+        first = 0
+        if state is None:
+            P.mul_(f)  # undone below: one array of this size less
+        else:
+            first, done.total = state[0]["row"], state[0]["partial"]
+            arrays = {k: torch.from_numpy(v).to(P.device) for k, v in state[1].items()}
+            done.D, done.G, done.sums = arrays["D"], arrays["G"], arrays["sums"]
+        origin = (P @ self.shift.to(P.dtype)).double()
+        every = slice(None)
+        for start, block in self._blocks(first):
+            X = self.prepare(torch.from_numpy(block).to(P.device), every, P.dtype)
+            C = torch.mm(X, P.T)
+            if not self.explicit:
+                C -= origin.to(P.dtype)
+                done.sums += C.double().sum(0)
+            done.D.addmm_(C.T, X)
+            done.G += _gram(C.T)
+            if energy:
+                done.total += self.energy(X, every)
+            save(start + len(block), done)
+        for part in range(len(P)):  # row by row: no array of the size of P
+            done.D[part] -= (done.sums[part] * self.shift).to(P.dtype)
+        done.D.mul_(f)
+        P.div_(torch.where(f == 0, 1, f))
+        return done
+
+    def _blocks(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
+        if self.X is not None:
+            step = max(1, TILE // self.X.shape[1])
+            return ((a, self.X[a : a + step]) for a in range(0, len(self.X), step))
+        return self.rows.blocks(first) if first else self.rows.blocks()
+
+    def modes(self, P: Tensor, C: Tensor | None, R: Tensor, s: Tensor) -> np.ndarray:
+        """Right vectors of A."""
+        return (R.T.to(P.dtype) @ P).cpu().numpy()
