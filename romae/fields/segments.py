@@ -9,7 +9,7 @@ list of its segments in time order; snapshot t lies in segment j where
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from romae.errors import UnreadableFileError
+from romae.fields.direct import ChunkError, Tables, TornError
 
 if TYPE_CHECKING:
     from romae.fields.layout import Layout
@@ -29,7 +30,8 @@ class Segment:
     """Snapshots of one lazy dataset: ``steps`` are positions along its time dimension.
 
     ``chunk``: snapshots per storage chunk; ``case``: position along the case dimension, if the
-    dataset has one; ``label``: the file's name, for messages.
+    dataset has one; ``label``: the file's name, for messages; ``tables``: where the chunks
+    lie, shared by all parts of one dataset.
     """
 
     dataset: xr.Dataset
@@ -37,25 +39,54 @@ class Segment:
     steps: range
     chunk: int = 1
     case: int | None = None
+    tables: Tables = field(default_factory=Tables, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.steps)
 
     def read_into(self, out: np.ndarray, start: int, stop: int, layout: Layout) -> None:
-        """Fill ``out`` (stop - start, C, *space) with snapshots ``start`` to ``stop``."""
+        """Fill ``out`` (stop - start, C, *space) with snapshots ``start`` to ``stop``.
+
+        By byte ranges where the file lends itself to it (:mod:`romae.fields.direct`), else by
+        the library; the values are the same.
+        """
         steps = self.steps[start:stop]
-        stride = steps.step if steps.step > STRIDE_LIMIT else 1
-        span = slice(steps[0], steps[-1] + 1, stride)
         for c, f in enumerate(layout.fields):
+            chunk = ""
             try:
-                piece = self._read(f.name, span, layout)
-            except (OSError, RuntimeError) as error:
+                try:
+                    if self._read_direct(out[:, c], f.name, steps, layout):
+                        continue
+                except ChunkError as error:  # the library may know better, or says why not
+                    self.tables[f.name] = None
+                    chunk = f" ({error})"
+                stride = steps.step if steps.step > STRIDE_LIMIT else 1
+                piece = self._read(f.name, slice(steps[0], steps[-1] + 1, stride), layout)
+                out[:, c] = piece[:: steps.step // stride]
+            except (OSError, RuntimeError, TornError) as error:
                 raise UnreadableFileError(
                     f"{self.label}: cannot read {f.name!r} at time indices {steps[0]} to "
-                    f"{steps[-1]}: {error}. The file may be damaged or incomplete; copy it "
+                    f"{steps[-1]}: {error}{chunk}. The file may be damaged or incomplete; copy it "
                     "again, or leave it out"
                 ) from error
-            out[:, c] = piece[:: steps.step // stride]
+
+    def _read_direct(self, out: np.ndarray, name: str, steps: range, layout: Layout) -> bool:
+        """Fill ``out`` (time, *space); False where the library has to do it."""
+        variable = self.dataset.variables[name]
+        dims = list(map(str, variable.dims))
+        if not set(layout.space) <= set(dims):
+            return False
+        index: dict[str, int | slice] = {d: slice(None) for d in layout.space}
+        index[layout.time] = slice(steps[0], steps[-1] + 1, steps.step)
+        if layout.case is not None and self.case is not None:
+            index[layout.case] = self.case
+        have = [layout.time, *layout.space]
+        if layout.time not in dims:
+            out, have = out[0], list(layout.space)
+        kept = [d for d in dims if d in have]
+        turned = out.transpose([have.index(d) for d in kept])
+        key = tuple(index.get(d, 0) for d in dims)
+        return self.tables.read_into(turned, variable, name, key)
 
     def _read(self, name: str, span: slice, layout: Layout) -> np.ndarray:
         variable = self.dataset.variables[name]
