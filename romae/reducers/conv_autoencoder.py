@@ -1,9 +1,14 @@
 """Convolutional autoencoder on a grid, as a residual on POD.
 
-    z = U_k W x' / c + E(x'),        x'^ = c U_k^T z + D(z),
+    z = U_k W x' / c + rho E(x'),        x'^ = c U_k^T z + g D(z / sigma),
 
-E and D convolutional networks whose last layers start at zero (:mod:`romae.nets.conv`), c the
-standard deviation of the first POD coordinate. At the start this is POD with k modes.
+E and D convolutional networks whose last layers start at zero (:mod:`romae.nets.conv`). At the
+start this is POD with k modes. The rest sets every unit, so that the networks work with
+numbers near one whatever POD has left for them: c and sigma are the standard deviations of
+the first POD coordinate and, over c, of the first k; rho is the share of the fluctuation that
+POD leaves (relative L2), g its rms per value. Without rho and g a step of training is as large
+as the field, and the small rest that POD leaves at larger k is never learnt.
+
 It needs no set of modes that holds the field: structures that travel, fronts, turbulence
 on large grids. It costs minutes where the dense network in POD coordinates costs seconds,
 and its error levels off where POD's goes on falling with k; compare both.
@@ -31,32 +36,41 @@ from romae.train import TrainConfig
 
 
 class ConvCoder(Coder):
-    """The maps of the module docstring; ``unit`` is c, ``basis`` holds U_k and W."""
+    """The maps of the module docstring; ``basis`` holds U_k and W, ``unit`` is c."""
 
-    unit: Tensor
+    unit: Tensor  # c
+    spread: Tensor  # sigma (k,)
+    share: Tensor  # rho
+    gain: Tensor  # g
     valid: Tensor | None
 
     def __init__(
-        self,
-        basis: LinearCoder,
-        unit: float,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        valid: Tensor | None,
+        self, basis: LinearCoder, encoder: nn.Module, decoder: nn.Module, valid: Tensor | None
     ) -> None:
         super().__init__()
         self.basis = basis
-        self.register_buffer("unit", torch.tensor(unit))
+        for name in ("unit", "share", "gain"):
+            self.register_buffer(name, torch.tensor(1.0))
+        self.register_buffer("spread", torch.ones(len(basis.modes)))
         self.register_buffer("valid", valid, persistent=False)
         self.encoder, self.decoder = encoder, decoder
 
+    def measure(self, s: np.ndarray, snapshots: int, size: float) -> None:
+        """Set the units from all singular values ``s``; ``size`` is the sum of the weights W."""
+        k = len(self.basis.modes)
+        total, left = np.sum(s**2), max(np.sum(s[k:] ** 2), 1e-14 * np.sum(s**2))
+        self.unit.fill_(float(s[0]) / snapshots**0.5)
+        self.spread.copy_(torch.from_numpy(np.maximum(s[:k] / s[0], 1e-3)))
+        self.share.fill_(float(np.sqrt(left / total)))
+        self.gain.fill_(float(np.sqrt(left / snapshots / size)))
+
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, *space) -> (B, k)."""
-        return self.basis.encode(x) / self.unit + self.encoder(x)
+        return self.basis.encode(x) / self.unit + self.share * self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, k) -> (B, C, *space), zero where masked."""
-        x = self.basis.decode(z * self.unit) + self.decoder(z)
+        x = self.basis.decode(z * self.unit) + self.gain * self.decoder(z / self.spread)
         return x if self.valid is None else x * self.valid
 
 
@@ -111,12 +125,14 @@ class ConvAutoencoder(Autoencoder):
         self.blocks, self.head, self.down = blocks, head, down
 
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
-        return self._coder(pod.modes[: self.latent], float(pod.s[0]) / snapshots**0.5)
+        coder = self._coder(pod.modes[: self.latent])
+        coder.measure(pod.s, snapshots, float(self.layout.quadrature.sum()))
+        return coder
 
     def _build(self) -> Coder:
-        return self._coder(np.zeros((self.latent, self.layout.size)), 1.0)
+        return self._coder(np.zeros((self.latent, self.layout.size)))
 
-    def _coder(self, modes: np.ndarray, unit: float) -> ConvCoder:
+    def _coder(self, modes: np.ndarray) -> ConvCoder:
         layout = self.layout
         grid = Grid(layout.shape, layout.periodic)
         plan = grid.plan(self.patch, None if self.widths is None else len(self.widths) - 1)
@@ -135,4 +151,4 @@ class ConvAutoencoder(Autoencoder):
         valid = None
         if layout.mask is not None:
             valid = torch.from_numpy(layout.valid.astype(np.float32))
-        return ConvCoder(linear_coder(layout, modes), unit, encoder, decoder, valid)
+        return ConvCoder(linear_coder(layout, modes), encoder, decoder, valid)
