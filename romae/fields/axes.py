@@ -70,8 +70,10 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
 
     both are None where each file is one snapshot without a time.
     """
-    if time == EACH_FILE and time not in dataset.dims:
-        return None, None
+    if time == EACH_FILE and EACH_FILE not in dataset.dims:
+        if not any(name in dataset.variables or name in dataset.dims for name in TIME_NAMES):
+            return None, None
+        time = None  # the files do have times
     if time is not None:
         if time in dataset.dims:
             return time, _coordinate_over(dataset, time)

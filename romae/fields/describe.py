@@ -15,7 +15,7 @@ from romae.fields.join import Piece
 from romae.fields.layout import Field, Layout
 from romae.fields.mask import given_mask
 from romae.fields.state import plain
-from romae.fields.weights import given_weights, quadrature
+from romae.fields.weights import given_weights, quadrature, tells_sizes
 
 PERIODIC_ATTRS = ("periodic", "axis_periodic")
 
@@ -45,11 +45,14 @@ def describe(
     if extras.mask is not None:
         array, name = _array(dataset, extras.mask, "mask", piece.label)
         mask = given_mask(array, len(roles.names), space, shape, name)
-    if extras.weights is None:
+    measure = extras.weights
+    if measure is None and not tells_sizes(coords, space):
+        measure = _cell_measure(dataset, roles.names[0], space)
+    if measure is None:
         weights = quadrature(coords, space, shape, periods, _bounds(dataset, space))
     else:
         used = np.ones(shape, bool) if mask is None else np.asarray(mask.any(axis=0))
-        array, name = _array(dataset, extras.weights, "weights", piece.label)
+        array, name = _array(dataset, measure, "weights", piece.label)
         weights = given_weights(array, space, shape, used, name)
     time = roles.time or roles.time_coord or TIME
     return Layout(
@@ -145,6 +148,15 @@ def _bounds(dataset: xr.Dataset, space: tuple[str, ...]) -> dict[str, np.ndarray
         if name in dataset.variables and dataset[name].shape == (dataset.sizes[d], 2):
             found[d] = dataset[name].values.astype(np.float64)
     return found
+
+
+def _cell_measure(dataset: xr.Dataset, name: str, space: tuple[str, ...]) -> str | None:
+    """The variable over space that the CF attribute ``cell_measures`` of a field names."""
+    words = str(dataset[name].attrs.get("cell_measures", "")).replace(":", " ").split()
+    for word in words[1::2]:
+        if word in dataset.variables and set(dataset[word].dims) <= set(space):
+            return word
+    return None
 
 
 def _array(

@@ -50,6 +50,19 @@ class Piece:
         return None if case is None else int(self.dataset.sizes[case])
 
 
+def check_fields(first: str, other: str, names: Sequence[str], dataset: xr.Dataset) -> None:
+    """Raise :class:`DataError` unless the file ``other`` has the fields of the ``first``."""
+    missing = [n for n in names if n not in dataset.data_vars]
+    if missing:
+        held = ", ".join(map(str, dataset.data_vars)) or "no variables"
+        rest = [n for n in names if n not in missing]
+        raise DataError(
+            f"{other} has no variable {missing[0]!r}, which {first} has; it holds {held}. Expected "
+            "the same fields in all files. Leave the file out"
+            + (f", or open those that all have with variables={rest!r}" if rest else "")
+        )
+
+
 def check_alike(first: Piece, other: Piece) -> None:
     """Raise :class:`GridMismatchError` unless both pieces lie on one grid."""
     for d in first.roles.space:

@@ -8,9 +8,12 @@ Kinds are told apart by their first bytes, never by the name:
     MATLAB            b"MATLAB "      v7.3 is HDF5 inside
     NumPy             b"\\x93NUMPY", or a zip archive of such (.npz)
     Zarr              a directory with zarr.json, .zgroup or .zarray
+    VTK               <VTKFile type=...> in XML, or "# vtk DataFile"
+    OpenFOAM          a directory with system/controlDict, or a .foam file in one
 
-A new kind is one more entry of ``KINDS``: a name, a test of the path, and a function that opens
-it. Files are opened without dask: each variable is read where it is indexed, and not before.
+Any other directory stands for the data files in it. A new kind is one more entry of ``KINDS``: a
+name, a test of the path, and a function that opens it. Files are opened without dask: each
+variable is read where it is indexed, and not before.
 """
 
 from __future__ import annotations
@@ -37,7 +40,10 @@ from romae.fields.hdf5 import is_netcdf4, open_hdf5
 from romae.fields.matlab import MAGIC as MATLAB_MAGIC
 from romae.fields.matlab import open_matlab
 from romae.fields.numpyfile import NPY_MAGIC, is_npz, open_npy, open_npz
+from romae.fields.openfoam import is_case, open_openfoam
 from romae.fields.table import Table
+from romae.fields.vtkfiles import kind_of
+from romae.fields.vtkseries import open_vtk
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
@@ -65,6 +71,8 @@ def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     if not isinstance(source, str | os.PathLike):
         return [path for item in source for path in expand(item)]
     text = os.path.expanduser(os.fspath(source))
+    if os.path.isdir(text) and not (_is_zarr(text) or is_case(text)):
+        return _inside(text)
     if SCHEMES.match(text) or os.path.exists(text):
         return [text]
     if glob.has_magic(text):
@@ -82,6 +90,55 @@ def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     raise MissingFileError(f"no file {text!r}{where}. Expected a file, glob or Zarr store. {hint}")
 
 
+def _inside(folder: str) -> list[str]:
+    """The data files in a folder, all of one kind, in natural order."""
+    inside = [os.path.join(folder, n) for n in sorted(os.listdir(folder), key=natural_key)]
+    kinds: dict[str, list[str]] = {}
+    for path in inside:
+        if kind := find_kind(path):
+            kinds.setdefault(kind.name, []).append(path)
+    if not kinds:
+        raise UnreadableFileError(
+            f"{folder} is a folder without a Zarr store or an OpenFOAM case, and none of its "
+            f"{len(inside)} files holds data. For a folder of files give the folder itself or a "
+            f"glob, for example {str(Path(folder) / '*.nc')!r}"
+        )
+    if len(kinds) > 1:
+        seen = ", ".join(f"{len(p)} {n} ({os.path.basename(p[0])})" for n, p in kinds.items())
+        raise UnreadableFileError(
+            f"{folder} holds files of several kinds: {seen}. Expected one; choose by a glob, for "
+            f"example {str(Path(folder) / ('*' + Path(next(iter(kinds.values()))[0]).suffix))!r}"
+        )
+    return next(iter(kinds.values()))
+
+
+def find_kind(path: str) -> Kind | None:
+    """The kind of file at ``path``, or None."""
+    return next((kind for kind in KINDS if kind.recognise(path)), None)
+
+
+def grouped(paths: Sequence[str], *, apart: bool) -> list[list[str]]:
+    """Paths that make one Dataset together: files that hold one snapshot each, unless ``apart``."""
+    kind = None if apart or SCHEMES.match(paths[0]) else find_kind(paths[0])
+    if kind is None or kind.open_series is None or len(paths) == 1:
+        return [[p] for p in paths]
+    for path in paths:
+        if find_kind(path) != kind:
+            raise UnreadableFileError(
+                f"{path} is no {kind.name} file as {os.path.basename(paths[0])} is. Expected one "
+                "kind of file in a series; choose by a glob"
+            )
+    return [list(paths)]
+
+
+def open_series(paths: Sequence[str], opening: Opening) -> xr.Dataset:
+    """The Dataset of a group made by :func:`grouped`."""
+    kind = find_kind(paths[0]) if len(paths) > 1 else None
+    if kind is None or kind.open_series is None:
+        return open_path(paths[0], opening)
+    return kind.open_series(paths)
+
+
 def natural_key(path: str) -> list[Any]:
     """Sort key that puts run_9 before run_10."""
     return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", path)]
@@ -92,20 +149,17 @@ def open_path(path: str, opening: Opening) -> xr.Dataset:
     name = os.path.basename(path.rstrip("/")) or path
     if SCHEMES.match(path):
         return _open_xarray(path, name, opening, opening.engine or "zarr")
-    for kind in KINDS:
-        if kind.recognise(path):
-            if opening.table is not None and not kind.bare:
-                raise OptionError(
-                    f"{name}: layout=... describes bare arrays in HDF5, MATLAB or NumPy files; a "
-                    f"{kind.name} file names its dimensions itself. Leave it out"
-                )
-            return kind.open(path, name, opening)
+    if kind := find_kind(path):
+        if opening.table is not None and not kind.bare:
+            raise OptionError(
+                f"{name}: layout=... describes bare arrays in HDF5, MATLAB or NumPy files; a "
+                f"{kind.name} file names its dimensions itself. Leave it out"
+            )
+        return kind.open(path, name, opening)
     size = os.path.getsize(path) if os.path.isfile(path) else 0
-    what = "is a folder without a Zarr store" if os.path.isdir(path) else "is no data file"
-    start = "" if os.path.isdir(path) else f" ({size} bytes, starts with {_magic(path)!r})"
     raise UnreadableFileError(
-        f"{path} {what}{start}. Expected netCDF, HDF5, Zarr, MATLAB or NumPy; for a folder "
-        f"of files give a glob, for example {str(Path(path) / '*.nc')!r}"
+        f"{path} is no data file ({size} bytes, starts with {_magic(path)!r}). Expected netCDF, "
+        "HDF5, Zarr, MATLAB, NumPy, VTK or an OpenFOAM case; check the path, or convert the file"
     )
 
 
@@ -114,6 +168,18 @@ def _magic(path: str) -> bytes:
         return b""
     with open(path, "rb") as file:
         return file.read(8)
+
+
+def _is_hdf5(path: str) -> bool:
+    """Whether the signature is at 0 or behind a user block, whose sizes are powers of two."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        for offset in (0, 512, 1024, 2048, 4096):
+            file.seek(offset)
+            if file.read(8) == HDF5_MAGIC:
+                return True
+    return False
 
 
 def _is_zarr(path: str) -> bool:
@@ -196,7 +262,7 @@ def _missing(name: str, error: Exception) -> MissingDependencyError:
     return MissingDependencyError(
         f"{name}: no installed library reads it ({str(error).splitlines()[0]}). Expected netCDF4 "
         "for netCDF files and zarr for Zarr stores; type: pip install netCDF4 zarr. With h5py "
-        "alone, netCDF4 files open as plain HDF5: hdf5={}"
+        "alone, netCDF4 files open as plain HDF5: layout={}"
     )
 
 
@@ -211,19 +277,25 @@ def _unreadable(path: str, error: Exception) -> UnreadableFileError:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of file: how it is recognised and opened; ``bare``: a layout table may help."""
+    """One kind of file: how it is recognised and opened.
+
+    ``bare``: a layout table may help; ``open_series``: several files at once, one step each.
+    """
 
     name: str
     recognise: Callable[[str], bool]
     open: Callable[[str, str, Opening], xr.Dataset]
     bare: bool = False
+    open_series: Callable[[Sequence[str]], xr.Dataset] | None = None
 
 
 KINDS = (
     Kind("netCDF classic", lambda path: _magic(path)[:3] == b"CDF", _open_netcdf3),
-    Kind("HDF5", lambda path: _magic(path) == HDF5_MAGIC, _open_hdf5_family, bare=True),
     Kind("MATLAB", lambda path: _magic(path)[:7] == MATLAB_MAGIC, _open_matlab, bare=True),
+    Kind("HDF5", _is_hdf5, _open_hdf5_family, bare=True),
     Kind("NumPy", lambda path: _magic(path)[:6] == NPY_MAGIC, _open_npy, bare=True),
     Kind("NumPy", is_npz, _open_npz, bare=True),
     Kind("Zarr", _is_zarr, _open_zarr),
+    Kind("VTK", lambda p: bool(kind_of(p)), lambda p, _, __: open_vtk([p]), open_series=open_vtk),
+    Kind("OpenFOAM", is_case, lambda p, _, __: open_openfoam(p)),
 )

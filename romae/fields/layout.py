@@ -101,6 +101,15 @@ class Layout:
         return self.channels * int(np.prod(self.shape))
 
     @property
+    def unstructured(self) -> bool:
+        """Whether the one space axis only lists points: it has no coordinate of its own, and two
+
+        or more over it (x and y). Neighbours in the list are then no neighbours in space.
+        """
+        over = [n for n, c in self.coords.variables.items() if c.dims == self.space]
+        return len(self.space) == 1 and self.space[0] not in over and len(over) > 1
+
+    @property
     def valid(self) -> np.ndarray:
         """Valid points, bool (C, *space); all True without a mask."""
         if self.mask is None:

@@ -18,8 +18,8 @@ import xarray as xr
 from romae.errors import OptionError, check_option
 from romae.fields.axes import EACH_FILE, find_roles
 from romae.fields.describe import Extras, describe
-from romae.fields.join import Piece, case_parameters, check_alike, join_pieces
-from romae.fields.kinds import Opening, expand, open_path
+from romae.fields.join import Piece, case_parameters, check_alike, check_fields, join_pieces
+from romae.fields.kinds import Opening, expand, grouped, open_series
 from romae.fields.mask import first_mask
 from romae.fields.snapshots import Snapshots
 from romae.fields.table import Layouts, Table, read_table
@@ -48,13 +48,12 @@ def open_snapshots(
     group: str | None = None,
     engine: str | None = None,
     layout: Layouts | None = None,
-    hdf5: Layouts | None = None,
 ) -> Snapshots:
     """Open simulation snapshots lazily.
 
     Parameters
     ----------
-    source : path, glob, list of paths, Zarr store, Dataset, DataArray or Snapshots
+    source : path, glob, folder, list of paths, Zarr store, Dataset, DataArray or Snapshots
         Several files are one trajectory in time order. Snapshots are returned as they are.
     variables : names of the fields, in channel order. Default: all numeric variables over time
         that share the most space dimensions. In plain HDF5 also paths, such as "/flow/u".
@@ -88,7 +87,6 @@ def open_snapshots(
     >>> open_snapshots(wave).shape
     (5, 1, 8)
     """
-    layout = layout if hdf5 is None else hdf5
     given = (variables, time, space, case, periodic, mask, weights, group, engine, layout)
     check_option("cases", cases, ["auto", "file"])
     if isinstance(source, Snapshots):
@@ -101,7 +99,7 @@ def open_snapshots(
     variables, table = _paths_to_table(variables, read_table(layout))
     opening = Opening(group=group, engine=engine, table=table, snapshot=time == EACH_FILE)
     with contextlib.ExitStack() as on_error:
-        found, text = _load(source, opening, on_error)
+        found, text = _load(source, opening, cases == "file", on_error)
         opened = _assemble(
             found,
             text,
@@ -126,6 +124,7 @@ def _assemble(
     roles = find_roles(first, label, **choice)
     pieces = [Piece(label, first, roles)]
     for other, dataset in found[1:]:
+        check_fields(label, other, roles.names, dataset)
         same = find_roles(
             dataset, other, **{**choice, "variables": roles.names, "space": roles.space}
         )
@@ -151,7 +150,7 @@ def _assemble(
 
 
 def _load(
-    source: Any, opening: Opening, on_error: contextlib.ExitStack
+    source: Any, opening: Opening, apart: bool, on_error: contextlib.ExitStack
 ) -> tuple[list[tuple[str, xr.Dataset]], str]:
     """Labelled lazy Datasets and one line that says where they come from."""
     if isinstance(source, xr.Dataset | xr.DataArray):
@@ -177,11 +176,12 @@ def _load(
         text = f"{os.path.basename(text) or text} ({len(paths)} files)"
         if not isinstance(source, str | os.PathLike):
             text = f"{labels[0]} to {labels[-1]} ({len(paths)} files)"
-    datasets = []
-    for path in paths:
-        datasets.append(open_path(path, opening))
-        on_error.callback(datasets[-1].close)
-    return list(zip(labels, datasets, strict=True)), text
+    found = []
+    for group in grouped(paths, apart=apart):
+        label = labels[paths.index(group[0])] if len(group) == 1 else text
+        found.append((label, open_series(group, opening)))
+        on_error.callback(found[-1][1].close)
+    return found, text
 
 
 def _as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:

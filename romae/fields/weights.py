@@ -6,6 +6,7 @@
     longitude        w_i = λ_{i+1/2} - λ_{i-1/2}, whole cells
     cell bounds      w_i = |b_{i,1} - b_{i,0}| where the coordinate names its CF bounds
     curvilinear      |area| of the quadrilateral between cell corners, the means of four centres
+    unstructured     the variable that the CF attribute ``cell_measures`` names, where it is there
 
 The weights of a grid are the product over its axes, divided by their mean.
 """
@@ -56,6 +57,13 @@ def quadrature(
         w = axis_weights(at, d, attrs, d in periods, periods.get(d), (bounds or {}).get(d))
         weights = weights * _along(w, (d,), space)
     return weights / weights.mean()
+
+
+def tells_sizes(coords: xr.Dataset, space: tuple[str, ...]) -> bool:
+    """Whether the coordinates say how large the cells are, along any axis."""
+    if horizontal_pair(coords, space):
+        return True
+    return any(numeric_coordinate(coords, d) is not None for d in space)
 
 
 def axis_weights(

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from romae.errors import OptionError, check_option, check_whole
+from romae.errors import DataError, OptionError, check_option, check_whole
+from romae.fields import Snapshots
 from romae.linalg import Decomposition
 from romae.nets.activations import Activation
 from romae.nets.conv import ConvDecoder, ConvEncoder
@@ -123,6 +124,19 @@ class ConvAutoencoder(Autoencoder):
         self.patch, self.kernel, self.act = patch, kernel, act
         self.widths = None if widths is None else tuple(widths)
         self.blocks, self.head, self.down = blocks, head, down
+
+    def check_size(self, snapshots: Snapshots) -> None:
+        """Refuse points without order, and a latent size that cannot be determined."""
+        layout = snapshots.layout
+        if layout.unstructured:
+            raise DataError(
+                f"{self.name} needs a grid, and {snapshots.source} lists "
+                f"{layout.shape[0]} points along {layout.space[0]!r} without order. Type "
+                "PODAutoencoder, which works on any mesh, or resample to a grid first. If the "
+                f"order has a meaning, give it a coordinate: ds.assign_coords("
+                f"{layout.space[0]}=range({layout.shape[0]}))"
+            )
+        super().check_size(snapshots)
 
     def _start(self, pod: Decomposition, snapshots: int) -> Coder:
         coder = self._coder(pod.modes[: self.latent])

@@ -135,7 +135,7 @@ except fields.opening.OptionError.__mro__[1] as error:
     assert "pip install netCDF4" in str(error)
 else:
     raise SystemExit("opened without a library")
-assert fields.open_snapshots(sys.argv[1], hdf5={}, variables=["u", "v"]).shape == (24, 2, 5, 6)
+assert fields.open_snapshots(sys.argv[1], layout={}, variables=["u", "v"]).shape == (24, 2, 5, 6)
 """
 
 

@@ -74,7 +74,7 @@ def test_wrong_group(tmp_path, small):
     with pytest.raises((UnreadableFileError, OptionError), match=r"rnu|group"):
         open_snapshots(tmp_path / "a.nc", group="rnu")
     with pytest.raises(OptionError, match=r"'rnu'.*Did you mean 'run'"):
-        open_snapshots(tmp_path / "a.nc", group="rnu", hdf5={})
+        open_snapshots(tmp_path / "a.nc", group="rnu", layout={})
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_wrong_hdf5_layout(tmp_path, small, layout, expected):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["flow/u"] = small.u.values
     with pytest.raises(OptionError, match=expected):
-        open_snapshots(tmp_path / "a.h5", hdf5=layout)
+        open_snapshots(tmp_path / "a.h5", layout=layout)
 
 
 def test_hdf5_without_fields(tmp_path):
@@ -136,7 +136,9 @@ def test_files_that_disagree(tmp_path, small):
         GridMismatchError, match=r"b.nc: coordinate 'y' is 1.0 at index 1; .*0.0625"
     ):
         open_with(later.assign_coords(y=np.arange(5.0)))
-    with pytest.raises(OptionError, match=r"b.nc: unknown variable 'p'"):
+    with pytest.raises(
+        DataError, match=r"b.nc has no variable 'p', which a.nc has; it holds u, v. .*\['u', 'v'\]"
+    ):
         open_with(later.drop_vars("p"))
     with pytest.raises(DataError, match=r"b.nc starts at time = 3.25, not after a.nc.*4.75"):
         open_with(small.isel(time=slice(5, 24)))

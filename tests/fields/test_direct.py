@@ -156,7 +156,7 @@ def test_plain_hdf5(tmp_path, small, chunk, kind):
         for name in "uvp":
             file.create_dataset(f"flow/{name}", data=small[name].values, **options)
     layout = {"fields": {n: f"flow/{n}" for n in "uvp"}, "dims": list(DIMS)}
-    snapshots = open_snapshots(tmp_path / "a.h5", hdf5=layout)
+    snapshots = open_snapshots(tmp_path / "a.h5", layout=layout)
     check(snapshots, {"u", "v", "p"})
     check(snapshots, {"u", "v", "p"}, 3, 22, 2)
     check(snapshots, {"u", "v", "p"}, 1, 24, 10)

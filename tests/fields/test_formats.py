@@ -140,7 +140,7 @@ def test_hdf5_by_layout(tmp_path, small):
         "coords": {"time": "/flow/t", "x": "/mesh/x", "y": "/mesh/y"},
         "attrs": {"time": {"units": "s"}},
     }
-    opened = open_snapshots(tmp_path / "a.h5", hdf5=layout)
+    opened = open_snapshots(tmp_path / "a.h5", layout=layout)
     check(opened, small)
     assert opened.block_ranges(9 * opened.layout.size * 4) == [(0, 0, 8), (0, 8, 16), (0, 16, 24)]
     assert opened.layout.periodic == (False, True)
@@ -156,7 +156,7 @@ def test_hdf5_by_paths_and_by_guess(tmp_path, small):
 
 def test_netcdf4_file_opens_as_plain_hdf5(tmp_path, small):
     small.to_netcdf(tmp_path / "a.nc")
-    check(open_snapshots(tmp_path / "a.nc", hdf5={}, variables=["u", "v", "p"]), small)
+    check(open_snapshots(tmp_path / "a.nc", layout={}, variables=["u", "v", "p"]), small)
 
 
 def test_in_memory_array_and_dask(small):
