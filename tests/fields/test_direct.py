@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from romae.errors import UnreadableFileError
-from romae.fields import Snapshots, direct, filters, open_snapshots
+from romae.fields import Snapshots, filters, gather, open_snapshots
+from romae.fields.chunks import learn
 from romae.fields.filters import Filter, FilterError, decoders
 
 DIMS = ("time", "y", "x")
@@ -131,8 +132,8 @@ def test_netcdf_values_are_those_of_xarray(
     named = {f"v{i}": m for i, m in enumerate(made)}
     write_netcdf(path, named, order, unwritten)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(direct, "ALONE_BYTES", 0 if threads else 1 << 30)
-        patch.setattr(direct, "processors", lambda: 3)
+        patch.setattr(gather, "ALONE_BYTES", 0 if threads else 1 << 30)
+        patch.setattr(gather, "processors", lambda: 3)
         snapshots = open_snapshots(path, time="time", space=["y", "x"], mask=np.ones((5, 7), bool))
         check(snapshots, set(named), start, min(11, start + length), step)
         snapshots.close()
@@ -240,7 +241,7 @@ def test_a_file_open_for_writing_in_this_process_is_left_to_the_library(tmp_path
         made[:] = 1
         file.flush()
         made[:] = 2  # perhaps not in the file yet
-        assert direct.learn(str(tmp_path / "a.h5"), "u") is None
+        assert learn(str(tmp_path / "a.h5"), "u") is None
 
 
 def test_a_variable_that_was_changed_in_memory_is_not_read_from_its_file(tmp_path, small):
@@ -337,7 +338,7 @@ def _read_in_child(pipe, snapshots):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_pickles_forks_and_threads(tmp_path, small, monkeypatch):
-    monkeypatch.setattr(direct, "ALONE_BYTES", 0)
+    monkeypatch.setattr(gather, "ALONE_BYTES", 0)
     packed(tmp_path / "a.nc", small)
     snapshots = open_snapshots(tmp_path / "a.nc")
     expected = snapshots.read(0, 24)
