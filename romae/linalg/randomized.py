@@ -11,7 +11,9 @@ G = R diag(s^2) R^T the singular values are s; the right vectors R^T P, the left
 
 What another pass would add to the energy of mode j is about |r_j|^2 / s_j^2, where
 r_j = (R^T D)_j - s_j^2 (R^T P)_j is its residual. Passes end when that, summed over k modes, is
-less than ``GAIN`` of the energy left out. Two passes do for spectra that decay.
+less than ``GAIN`` of the energy left out. Where it is less than ``NEARLY``, one more pass is the
+last: it more than halves what is missing, and needs no D. Two passes do for spectra
+that decay fast, three for turbulence.
 
 Products are in float32, in coordinates ordered by s, which resolves s_k and errors
 down to 1e-3 of s_1 and |Y|; where one is smaller, the passes go on in float64. The small
@@ -34,6 +36,10 @@ from romae.linalg.rows import Checkpoint, Rows
 
 OVERSAMPLE = 16
 GAIN = 0.005  # of the squared error, so a quarter of a percent of the error
+NEARLY, SHARE = (
+    0.012,
+    0.4,
+)  # a gain after which one pass is enough; what such a pass may leave of it
 FINE = 1e-3  # of s_1, of |Y|: where s_k or the error is smaller, float32 is not enough
 LARGE_MEAN = 10.0  # of the fluctuation: such a shift is subtracted before products
 NULL = {torch.float32: 1e-12, torch.float64: 1e-15}  # of s_1^2: nothing but rounding
@@ -96,19 +102,26 @@ def randomized(
     P = torch.randn((size, A.width), generator=random).to(device)
     number, total, dtype = 0, rows.total, torch.float32
     start: State | None = None
+    last, gain = False, 0.0
     if (state := saved.read()) is not None:
         number, total, dtype = state[0]["number"], state[0]["total"], _DTYPES[state[0]["dtype"]]
         P, start = torch.from_numpy(state[1].pop("P")).to(device), state
+        last, gain = state[0]["last"], state[0]["gain"]
 
     def save(row: int, part: Pass) -> None:
         if saved.due:
             arrays = {"P": P, "D": part.D, "G": part.G, "sums": part.sums}
-            kept = {"number": number, "row": row, "total": total, "partial": part.total}
-            numpy = {k: v.cpu().numpy() for k, v in arrays.items()}
-            saved.write({**kept, "dtype": _name(dtype)}, numpy)
+            kept: dict[str, Any] = {
+                "number": number,
+                "row": row,
+                "total": total,
+                "partial": part.total,
+            }
+            kept |= {"dtype": _name(dtype), "last": last, "gain": gain}
+            saved.write(kept, {k: v.cpu().numpy() for k, v in arrays.items()})
 
     while True:
-        done = A.multiply(P, total is None, save, start)
+        done = A.multiply(P, not last, total is None, save, start)
         start = None
         total = done.total if total is None else total
         s2, R = torch.linalg.eigh(done.G)
@@ -117,25 +130,26 @@ def randomized(
             return Found(np.zeros((1, n)), np.zeros(1), 0.0, 0.0)
         kept = int((s2 > NULL[dtype] * s2[0]).sum())
         s2, R = s2[:kept], R[:, :kept]
-        D = (R / s2).T.to(dtype) @ done.D  # rows of size 1: well conditioned
+        D = P if last else (R / s2).T.to(dtype) @ done.D  # rows of size 1: well conditioned
         number += 1
         if number > 1:  # the first P knows nothing of A
             k, enough = _count(s2, rank, total)
             enough, k = enough or kept < len(P), min(k, kept)  # a lower rank was found whole
             left = max(total - float(s2[:k].sum()), 0.0)
-            gain = float((_residuals(D, P, R) * s2)[:k].sum())
+            gain = SHARE * gain if last else float((_residuals(D, P, R) * s2)[:k].sum())
             precise = float(s2[k - 1]) > FINE**2 * float(s2[0]) and left > FINE**2 * total
             fine = dtype == torch.float64 or precise
             settled = gain <= max(GAIN * left, 1e-12 * total)
-            if not enough and len(P) < most and number < passes:
+            if not (enough or last) and len(P) < most and number < passes:
                 size = min(most, 2 * size)
-            elif (fine and settled) or number >= passes:
+            elif (fine and settled) or last or number >= passes:
                 excess = (1 + gain / left) ** 0.5 - 1 if left > 1e-12 * total else 0.0
                 modes = A.modes(P, done.C, R[:, :k], s2[:k].sqrt())
                 saved.remove()
                 return Found(modes, s2[:k].sqrt().cpu().numpy(), total, excess)
             elif not fine:
                 dtype, total = torch.float64, rows.total
+            last = fine and enough and gain <= NEARLY * left
         del P
         done.C = None
         P = _orthonormal(_filled(D.to(dtype), size, random))
@@ -242,8 +256,10 @@ class _Points(_Operand):
         self.width = rows.shape[0]
         self.X = torch.from_numpy(rows.gather()).to(device)
 
-    def multiply(self, P: Tensor, energy: bool, save: Save, state: State | None) -> Pass:
-        """One pass over ranges of columns of X."""
+    def multiply(
+        self, P: Tensor, power: bool, energy: bool, save: Save, state: State | None
+    ) -> Pass:
+        """One pass over ranges of columns of X; D only for a ``power``."""
         n, size = self.X.shape[1], len(P)
         C = torch.empty((size, n), dtype=P.dtype, device=P.device)
         done = Pass.begin(P, C)
@@ -261,9 +277,10 @@ class _Points(_Operand):
             c *= f.to(P.dtype)
             C[:, part] = c
             done.G += _gram(c)
-            c = c * f.to(P.dtype)
-            done.D.addmm_(c, X.T)
-            if not self.explicit:
+            if power:
+                c = c * f.to(P.dtype)
+                done.D.addmm_(c, X.T)
+            if power and not self.explicit:
                 done.D -= (c @ shift.to(P.dtype))[:, None]
             if energy:
                 done.total += self.energy(X, part)
@@ -285,7 +302,9 @@ class _Times(_Operand):
         self.width = rows.shape[1]
         self.X = rows.gather() if held else None
 
-    def multiply(self, P: Tensor, energy: bool, save: Save, state: State | None) -> Pass:
+    def multiply(
+        self, P: Tensor, power: bool, energy: bool, save: Save, state: State | None
+    ) -> Pass:
         """One pass over blocks of rows; ``save(row, part)`` after each, to go on from there."""
         f, done = self.factor.to(P.dtype), Pass.begin(P)
         first = 0
@@ -303,12 +322,13 @@ class _Times(_Operand):
             if not self.explicit:
                 C -= origin.to(P.dtype)
                 done.sums += C.double().sum(0)
-            done.D.addmm_(C.T, X)
+            if power:
+                done.D.addmm_(C.T, X)
             done.G += _gram(C.T)
             if energy:
                 done.total += self.energy(X, every)
             save(start + len(block), done)
-        for part in range(len(P)):  # row by row: no array of the size of P
+        for part in range(len(P) if power else 0):  # row by row: no array of the size of P
             done.D[part] -= (done.sums[part] * self.shift).to(P.dtype)
         done.D.mul_(f)
         P.div_(torch.where(f == 0, 1, f))
