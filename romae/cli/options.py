@@ -54,6 +54,7 @@ class DataOptions:
     weights: str | None = None
     group: str | None = None
     engine: str | None = None
+    layout: str | None = None
     cases: Literal["auto", "file"] = "auto"
 
     def keywords(self) -> dict[str, Any]:
@@ -83,6 +84,9 @@ _DATA = [
     click.option("--group", metavar="PATH", help="Group inside the files."),
     click.option("--engine", metavar="NAME", help="xarray backend that reads the files."),
     click.option(
+        "--layout", metavar="TOML", help="What plain HDF5, MATLAB or NumPy files do not say."
+    ),
+    click.option(
         "--cases",
         type=click.Choice(["auto", "file"]),
         default="auto",
@@ -96,7 +100,7 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def wrapped(**values: Any) -> Any:
-        single = ("time", "case", "mask", "weights", "group", "engine", "cases")
+        single = ("time", "case", "mask", "weights", "group", "engine", "layout", "cases")
         chosen: dict[str, Any] = {name: values.pop(name) for name in single}
         chosen |= {name: names(values.pop(name)) for name in ("variables", "space", "periodic")}
         return function(data=DataOptions(**chosen), **values)

@@ -86,6 +86,9 @@ def _spacing(s: Snapshots) -> str:
     layout, words = s.layout, []
     if horizontal_pair(layout.coords, layout.space):
         words.append("curvilinear cell areas")
+    if layout.unstructured:
+        even = np.ptp(layout.weights) == 0
+        return f"points without order, weighted {'evenly' if even else 'by their cells'}"
     for d in layout.space:
         x = numeric_coordinate(layout.coords, d)
         if x is None:

@@ -19,8 +19,9 @@ from romae.errors import OptionError, check_option
 from romae.fields.axes import EACH_FILE, find_roles
 from romae.fields.describe import Extras, describe
 from romae.fields.join import Piece, case_parameters, check_alike, check_fields, join_pieces
-from romae.fields.kinds import Opening, expand, grouped, open_series
+from romae.fields.kinds import Opening
 from romae.fields.mask import first_mask
+from romae.fields.paths import expand, grouped, open_series
 from romae.fields.snapshots import Snapshots
 from romae.fields.table import Layouts, Table, read_table
 

@@ -28,6 +28,7 @@ class Data:
     periodic: list[str] | None = None
     mask: str | None = None
     weights: str | None = None
+    layout: Table | None = None  # what plain HDF5, MATLAB or NumPy files do not say
     cases: Literal["auto", "file"] = "auto"
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)  # train, validation, test
     split_by: Literal["time", "case"] = "time"
@@ -45,7 +46,7 @@ class Data:
 
     def opening(self) -> Table:
         """Arguments of ``open_snapshots`` that were given."""
-        names = ("variables", "time", "space", "periodic", "mask", "weights", "cases")
+        names = ("variables", "time", "space", "periodic", "mask", "weights", "layout", "cases")
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
 

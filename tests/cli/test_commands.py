@@ -147,3 +147,14 @@ def test_doctor(call, call_json):
     assert facts["romae"] == romae.__version__
     assert "burgers" in facts["share"]["cases"]
     assert "problems    none" in call("doctor").stdout
+
+
+def test_info_with_a_layout(call, call_json, tmp_path):
+    np.save(tmp_path / "both.npy", np.random.default_rng(0).normal(size=(6, 2, 5)))
+    text = 'dims = ["time", "component", "x"]\ncomponents = ["u", "v"]\n'
+    (tmp_path / "layout.toml").write_text(text)
+    found = call_json("info", "both.npy", "--layout", "layout.toml")
+    assert (found["space"], list(found["fields"])) == ({"x": 5}, ["u", "v"])
+    (tmp_path / "layout.toml").write_text("dms = []")
+    wrong = call("info", "both.npy", "--layout", "layout.toml", status=2)
+    assert "Did you mean 'dims'" in " ".join(wrong.output.split())

@@ -13,7 +13,7 @@ from romae.errors import (
     MissingFileError,
     UnreadableFileError,
 )
-from romae.fields import open_snapshots, survey
+from romae.fields import inspect_source, open_snapshots, survey
 
 pytest.importorskip("vtkmodules", reason="needs the library vtk")
 
@@ -96,6 +96,8 @@ def test_vtu_series(tmp_path):
         check(opened)
         np.testing.assert_array_equal(opened.times().values, 0.5 * np.arange(T))
     assert "8 files" in opened.source
+    found = {f.topic: f.text for f in inspect_source(tmp_path / "run")}
+    assert found["grid"] == "point=6; points without order, weighted by their cells"
 
 
 def test_vtu_without_times_and_legacy_vtk(tmp_path):
