@@ -5,21 +5,21 @@ Two feeds with one face (``samples``, ``updates``, ``epoch(number)``):
 * :class:`ResidentFeed` holds all snapshots as one tensor on the device, and gathers
   batches from it: the fastest, when the data fit.
 * :class:`StreamFeed` reads blocks of whole storage chunks in a random order on one thread,
-  shuffles within a buffer of several blocks and keeps a bounded number of bytes.
+  into two buffers of several blocks each, that are reused; batches are gathered from one
+  and scaled while the other is filled.
 
 The order of an epoch depends on (seed, epoch) alone, so that a resumed run sees what the
 uninterrupted one saw.
 """
 
-import queue
-import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from romae.feed.reader import Reader, Throughput
 from romae.feed.scale import TensorScaling
 from romae.fields import Scaling, Snapshots
 
@@ -46,7 +46,7 @@ class ResidentFeed:
 
 
 class StreamFeed:
-    """Batches read block by block; memory is bounded by about four buffers.
+    """Batches read block by block into two buffers, in which they are shuffled.
 
     Blocks are taken in random order, ``mix`` of them are shuffled together.
     """
@@ -63,74 +63,60 @@ class StreamFeed:
         block_bytes: int = BLOCK_BYTES,
         mix: int = 4,
     ) -> None:
-        self.snapshots, self.batch, self.shuffle, self.seed = snapshots, batch, shuffle, seed
+        self.batch, self.shuffle, self.seed = batch, shuffle, seed
         self.device, self.mix = torch.device(device), mix if shuffle else 1
         self.scaling = TensorScaling(scaling, device)
         self.ranges = snapshots.block_ranges(block_bytes)
         self.samples = len(snapshots)
         self.updates = -(-self.samples // batch)
+        self._reader = Reader(snapshots, pinned=self.device.type == "cuda")
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """Every snapshot once, in batches of ``batch`` and a last smaller one."""
+    @property
+    def throughput(self) -> Throughput:
+        """Bytes read so far, the seconds that took and the seconds the consumer waited."""
+        return self._reader.throughput
+
+    def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
+        """Every snapshot once, in batches of ``batch`` and a last smaller one.
+
+        ``skip`` batches at the start are left out, and as far as possible not read: an epoch
+        that was interrupted goes on where it was.
+        """
         ranges = list(self.ranges)
         if self.shuffle:
             ranges = [ranges[i] for i in _order(len(ranges), self.seed, number).tolist()]
-        rest: list[Tensor] = []  # less than a batch
-        with closing(self.buffers(ranges)) as buffers:  # closed too where the consumer stops early
-            for i, data in enumerate(buffers):
-                if self.shuffle:
-                    data = data[_order(len(data), self.seed + 1 + i, number).to(data.device)]
-                *whole, last = torch.cat([*rest, data]).split(self.batch)
-                yield from whole
-                rest = [last]
-                if len(last) == self.batch:
-                    yield last
-                    rest = []
-        yield from rest
+        groups = [ranges[i : i + self.mix] for i in range(0, len(ranges), self.mix)]
+        left, first = skip * self.batch, 0  # snapshots still to leave out
+        while first < len(groups) and (n := sum(b - a for _, a, b in groups[first])) <= left:
+            left, first = left - n, first + 1
+        parts: list[Tensor] = []  # of the next batch
+        with closing(self._reader.groups(groups[first:])) as read:  # closed if the consumer stops
+            for i, raw in enumerate(read, first):
+                for part in self._parts(raw, self.seed + 1 + i, number, left, parts):
+                    parts.append(part)
+                    if sum(map(len, parts)) == self.batch:
+                        yield torch.cat(parts) if len(parts) > 1 else part
+                        parts.clear()
+                left = 0
+        if parts:
+            yield torch.cat(parts)
 
-    def buffers(self, ranges: list[tuple[int, int, int]]) -> Generator[Tensor]:
-        """The scaled snapshots of ``ranges`` (case, start, stop), ``mix`` of them at a time."""
-        with closing(self._read_ahead(ranges)) as read:
-            for values in read:
-                yield self.scaling.forward(torch.from_numpy(values).to(self.device))
-
-    def _read_ahead(self, ranges: list[tuple[int, int, int]]) -> Generator[np.ndarray]:
-        """Buffers of ``mix`` blocks, read by one thread at most one buffer ahead."""
-        full: queue.Queue[np.ndarray | BaseException | None] = queue.Queue(maxsize=1)
-        stop = threading.Event()
-
-        def put(item: np.ndarray | BaseException | None) -> bool:
-            while not stop.is_set():
-                try:
-                    full.put(item, timeout=0.1)
-                    return True
-                except queue.Full:
-                    continue
-            return False
-
-        def read() -> None:
-            try:
-                for i in range(0, len(ranges), self.mix):
-                    parts = [
-                        self.snapshots.read(start, stop_, case)
-                        for case, start, stop_ in ranges[i : i + self.mix]
-                    ]
-                    if not put(np.concatenate(parts) if len(parts) > 1 else parts[0]):
-                        return
-                put(None)
-            except BaseException as error:  # raised again in the consumer's thread
-                put(error)
-
-        thread = threading.Thread(target=read, name="romae-reader", daemon=True)
-        thread.start()
-        try:
-            while (item := full.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stop.set()
-            thread.join()
+    def _parts(
+        self, raw: Tensor, seed: int, number: int, start: int, open_batch: list[Tensor]
+    ) -> Iterator[Tensor]:
+        """Scaled pieces of one buffer, each as long as the open batch lacks."""
+        order = _order(len(raw), seed, number).to(self.device) if self.shuffle else None
+        if self.device.type != "cpu":
+            raw = raw.to(self.device, non_blocking=True)
+            if self.device.type == "cuda":
+                torch.cuda.current_stream(self.device).synchronize()  # the buffer is reused
+        while start < len(raw):
+            stop = min(len(raw), start + self.batch - sum(map(len, open_batch)))
+            if order is None:
+                yield self.scaling.forward(raw[start:stop])
+            else:
+                yield self.scaling.forward(raw[order[start:stop]], overwrite=True)
+            start = stop
 
 
 def make_feed(
@@ -150,7 +136,7 @@ def make_feed(
         return stream
     data, filled = torch.empty((T, C, *space), device=device), 0
     ordered = StreamFeed(snapshots, scaling, batch=batch, shuffle=False, device=device)
-    for part in ordered.buffers(ordered.ranges):
+    for part in ordered.epoch(0):
         data[filled : filled + len(part)] = part
         filled += len(part)
     return ResidentFeed(data, batch=batch, shuffle=shuffle, seed=seed)

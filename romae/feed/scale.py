@@ -24,12 +24,16 @@ class TensorScaling:
         mask = scaling.valid
         self.masked = None if mask is None else torch.as_tensor(~mask, device=device)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Physical units (B, C, *space), float32 or float64 -> dimensionless float32."""
+    def forward(self, x: Tensor, *, overwrite: bool = False) -> Tensor:
+        """Physical units (B, C, *space), float32 or float64 -> dimensionless float32.
+
+        ``overwrite`` lets float32 numbers be scaled in their place, without another array.
+        """
         if x.dtype == torch.float64:
             z = (x - self.mean).div_(self.scale).float()
         else:
-            z = (x - self.high).sub_(self.low).div_(self.scale32)
+            z = x.sub_(self.high) if overwrite else x - self.high
+            z = z.sub_(self.low).div_(self.scale32)
         return z if self.masked is None else z.masked_fill_(self.masked, 0.0)
 
     def inverse(self, z: Tensor) -> Tensor:

@@ -103,19 +103,24 @@ class Snapshots:
                     f"{minimum}. Open more files or a longer time range"
                 )
 
-    def read(self, start: int, stop: int, case: int = 0) -> np.ndarray:
+    def read(
+        self, start: int, stop: int, case: int = 0, *, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """Snapshots ``start`` to ``stop`` of one trajectory.
 
-        Returns (stop - start, C, *space) of :attr:`dtype` in physical units, NaN where masked.
+        Returns (stop - start, C, *space) of :attr:`dtype` in physical units, NaN where masked:
+        a new array, or ``out`` of that shape and type.
         Raises :class:`OptionError` outside 0 .. length and
         :class:`~romae.errors.UnreadableFileError` when a file cannot be read.
         """
-        values = self.read_raw(start, stop, case)
+        values = self.read_raw(start, stop, case, out=out)
         if self.layout.mask is not None:
             np.copyto(values, np.nan, where=~self.layout.mask)
         return values
 
-    def read_raw(self, start: int, stop: int, case: int = 0) -> np.ndarray:
+    def read_raw(
+        self, start: int, stop: int, case: int = 0, *, out: np.ndarray | None = None
+    ) -> np.ndarray:
         """As :meth:`read`, with whatever the source holds at masked points."""
         trajectory = self._trajectory(case)
         if not 0 <= start <= stop <= len(trajectory):
@@ -123,7 +128,14 @@ class Snapshots:
                 f"cannot read snapshots {start} to {stop}: case {case} has {len(trajectory)}. "
                 f"Expected 0 <= start <= stop <= {len(trajectory)}"
             )
-        out = np.empty((stop - start, self.layout.channels, *self.layout.shape), self.dtype)
+        shape = (stop - start, self.layout.channels, *self.layout.shape)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        elif out.shape != shape or out.dtype != self.dtype:
+            raise OptionError(
+                f"out has shape {out.shape} of {out.dtype}. Expected {shape} of {self.dtype}; "
+                "leave it out for a new array"
+            )
         for segment, a, b, where in trajectory.pieces(start, stop):
             segment.read_into(out[where : where + b - a], a, b, self.layout)
         return out

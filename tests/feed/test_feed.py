@@ -135,10 +135,10 @@ def test_an_error_of_the_reader_reaches_the_consumer(monkeypatch):
     snapshots = numbered(60)
     whole = Snapshots.read
 
-    def torn(self, start, stop, case=0):
+    def torn(self, start, stop, case=0, **out):
         if start >= 30:
             raise OSError("the disk is gone")
-        return whole(self, start, stop, case)
+        return whole(self, start, stop, case, **out)
 
     feed = make("stream", snapshots, batch=5, shuffle=False)
     monkeypatch.setattr(Snapshots, "read", torn)
@@ -153,9 +153,9 @@ def test_reading_runs_ahead_by_a_bounded_number_of_blocks(monkeypatch):
     snapshots, read = numbered(300), []
     whole = Snapshots.read
 
-    def counted(self, start, stop, case=0):
+    def counted(self, start, stop, case=0, **out):
         read.append(start)
-        return whole(self, start, stop, case)
+        return whole(self, start, stop, case, **out)
 
     feed = make("stream", snapshots, batch=3, mix=2)
     monkeypatch.setattr(Snapshots, "read", counted)
@@ -220,3 +220,46 @@ def test_devices():
         assert pick_device().type == "cpu"
         with pytest.raises(OptionError, match=r"sees no CUDA device.*--device cpu"):
             pick_device("cuda")
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("skip", [0, 1, 4, 9, 10, 30])
+def test_an_interrupted_epoch_goes_on_where_it_was(shuffle, skip, monkeypatch):
+    snapshots, read = numbered(59), []
+    whole = Snapshots.read
+
+    def counted(self, start, stop, case=0, **out):
+        read.append(stop - start)
+        return whole(self, start, stop, case, **out)
+
+    feed = make("stream", snapshots, batch=6, shuffle=shuffle, mix=2)
+    expected = [seen([batch]) for batch in feed.epoch(3)]
+    monkeypatch.setattr(Snapshots, "read", counted)
+    assert [seen([batch]) for batch in feed.epoch(3, skip=skip)] == expected[skip:]
+    assert sum(read) <= max(0, 59 - 6 * skip) + 6  # less than one buffer too much
+
+
+def test_batches_stay_as_they_are_when_buffers_are_reused():
+    feed = make("stream", numbered(60), batch=4)
+    batches = list(feed.epoch(0))  # held while everything else is read
+    assert sorted(seen(batches)) == list(range(60))
+    first = {b.data_ptr() for b in feed._reader._spare}
+    list(feed.epoch(1))
+    assert {b.data_ptr() for b in feed._reader._spare} == first
+    assert len(first) == 2
+
+
+def test_a_feed_states_its_throughput():
+    feed = make("stream", numbered(60), batch=4)
+    assert feed.throughput.rate == 0
+    list(feed.epoch(0))
+    list(feed.epoch(1))
+    assert feed.throughput.nbytes == 2 * 60 * SNAPSHOT
+    assert feed.throughput.rate > 0
+    assert "MB/s" in str(feed.throughput)
+
+
+def test_reading_into_an_array_of_another_shape_or_type():
+    snapshots = numbered(10)
+    with pytest.raises(OptionError, match=r"\(3, 1, 3, 4\) of float64. Expected \(2, 1, 3, 4\)"):
+        snapshots.read(0, 2, out=np.empty((3, 1, 3, 4)))
