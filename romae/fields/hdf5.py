@@ -119,7 +119,9 @@ def open_hdf5(
                 attrs = {k: v for k, v in attributes(top).items() if not isinstance(v, np.ndarray)}
                 opened = build(datasets(top, manager), table, path, attrs=attrs, snapshot=snapshot)
     except OSError as error:
-        raise UnreadableFileError(f"{path}: HDF5 cannot open it ({error})") from error
+        raise UnreadableFileError(
+            f"{path}: HDF5 cannot open it ({error}). Expected a complete file; copy it again"
+        ) from error
     opened.set_close(manager.close)
     return opened
 

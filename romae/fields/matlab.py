@@ -76,7 +76,9 @@ def _open_v73(path: str, table: Table | None, group: str | None, snapshot: bool)
         with manager.acquire_context() as file:
             found = datasets(file, manager)
     except OSError as error:
-        raise UnreadableFileError(f"{path}: HDF5 cannot open it ({error})") from error
+        raise UnreadableFileError(
+            f"{path}: HDF5 cannot open it ({error}). Expected a complete file; copy it again"
+        ) from error
     kept = {}
     for name, array in found.items():
         if name.startswith("/#") or array.attrs.get("MATLAB_class", "double") not in NUMBERS:

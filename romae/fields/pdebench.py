@@ -49,9 +49,12 @@ def read(top: h5py.Group, label: str, manager: CachingFileManager) -> xr.Dataset
 
 def _arrays(top: h5py.Group, manager: CachingFileManager) -> dict[str, xr.Variable]:
     variables: dict[str, xr.Variable] = {}
-    for name, dataset in top.items():
-        space = AXES[: dataset.ndim - 2]
-        if not name.endswith("-coordinate") and 3 <= dataset.ndim <= 5:
+    arrays = {k: d for k, d in top.items() if not k.endswith("-coordinate")}
+    most = max((getattr(d, "ndim", 0) for d in arrays.values()), default=0)
+    for name, dataset in arrays.items():
+        space = AXES[: most - 2]
+        # Those with fewer axes lack time: coefficients such as nu (b, x, y).
+        if getattr(dataset, "ndim", 0) == most and 3 <= most <= 5:
             variables[name] = stored(dataset, manager).variable((CASE, TIME, *space), {})
     sizes = {d: n for v in variables.values() for d, n in zip(v.dims, v.shape, strict=True)}
     for key, d in (("t", TIME), *zip(AXES, AXES, strict=True)):

@@ -80,6 +80,11 @@ def read_table(layout: Layouts | None) -> Table | None:
     if isinstance(layout, Mapping):
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in layout.items()}
         return read_dataclass(Table, plain, where="layout")
+    if not isinstance(layout, Sequence):
+        raise OptionError(
+            f"layout is {layout!r}. Expected a TOML file, a mapping, or the names of the axes; "
+            'type for example layout=["time", "y", "x"]'
+        )
     return Table(dims=[str(d) for d in layout])
 
 

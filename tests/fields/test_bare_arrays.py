@@ -78,6 +78,8 @@ def test_table_that_is_missing_or_of_no_use(tmp_path, small):
     small.to_netcdf(tmp_path / "a.nc", format="NETCDF3_CLASSIC")
     with pytest.raises(MissingFileError, match=r"layuot.toml"):
         open_snapshots(tmp_path / "a.nc", layout="layuot.toml")
+    with pytest.raises(OptionError, match=r"layout is 3. Expected a TOML file"):
+        open_snapshots(tmp_path / "a.nc", layout=3)
     with pytest.raises(OptionError, match=r"a netCDF classic file names its dimensions itself"):
         open_snapshots(tmp_path / "a.nc", layout={})
 

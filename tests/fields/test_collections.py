@@ -125,6 +125,7 @@ def test_pdebench_with_several_variables(tmp_path):
     names = ("Vx", "Vy", "density", "pressure")
     fields = {n: RNG.normal(size=(2, T, NX, NY)).astype("f4") for n in names}
     with h5py.File(tmp_path / "2D_CFD.hdf5", "w") as file:
+        file["eta"] = np.zeros((2, NX, NY))  # a coefficient: it has no time
         for name, values in fields.items():
             file.create_dataset(name, data=values, chunks=(1, 2, NX, NY), compression="gzip")
         file["t-coordinate"] = np.arange(T + 1, dtype="f4")
