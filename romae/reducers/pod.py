@@ -13,9 +13,14 @@ decay fast.
 Sources: Lumley 1967; Sirovich 1987, "Turbulence and the dynamics of coherent structures".
 """
 
+import hashlib
+import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -24,10 +29,13 @@ import xarray as xr
 from torch import Tensor, nn
 
 from romae.errors import OptionError, check_option, check_whole
-from romae.fields import Layout
+from romae.fields import Layout, Snapshots, open_snapshots, survey
 from romae.linalg import Decomposition, decompose, read_ahead
+from romae.linalg.incremental import Known, resume, update
 from romae.linalg.pod import PANEL_BYTES, Method
-from romae.reducers.base import Reducer
+from romae.linalg.rows import Checkpoint
+from romae.reducers import labels
+from romae.reducers.base import Reducer, Source
 from romae.reducers.coder import Coder
 from romae.reducers.data import BLOCK_BYTES, FitData
 
@@ -112,6 +120,50 @@ class POD(Reducer):
         self.singular_values = np.asarray(self.singular_values)
         return linear_coder(self.layout, np.zeros((self.latent, self.layout.size)))
 
+    def update(self, data: Source, *, checkpoint: str | os.PathLike[str] | None = None) -> Self:
+        """Take in new snapshots, without the old ones: mean, modes and singular values.
+
+        The scale stays that of the first fit. Exact where the modes hold all energy; else what
+        the old modes left out is missing, and ``energy`` says how much is. ``checkpoint`` names a
+        folder from which a killed update goes on. Raises GridMismatchError for data on another
+        grid, and :class:`romae.errors.DataError` for values that cannot be used.
+        """
+        module = self._ready()
+        assert isinstance(module, LinearCoder)
+        snapshots = open_snapshots(data)
+        self.layout.check_same(snapshots.layout, f"{self.name}.update")
+        started = time.perf_counter()
+        survey(snapshots)
+        description = labels.describe(snapshots)
+        root = np.sqrt(self.layout.quadrature.reshape(-1))
+        factor = (np.sqrt(self.layout.quadrature) / self.scaling._columns).reshape(-1)
+        stored = module.modes.cpu().numpy().astype(np.float64) * root
+        s = np.asarray(self.singular_values, dtype=np.float64)
+        total = float(np.sum(s**2)) if self.total is None else self.total
+        mean = self.scaling.mean.reshape(-1)
+        known = Known(mean, stored, s[: self.latent], self.training["snapshots"], total)
+        fingerprints = [self.training["fingerprint"], description["fingerprint"]]
+        folder = None if checkpoint is None else Path(checkpoint)
+        saved = Checkpoint(folder, {"of": fingerprints, "rank": self.rank})
+        known, first = resume(known, saved)
+        known = update(known, _rows(snapshots, first), factor, self.rank, checkpoint=saved)
+        modes = np.divide(known.modes, root, out=np.zeros_like(known.modes), where=root > 0)
+        device = self.device
+        self.module = linear_coder(self.layout, modes).to(device).eval()
+        self.scaling = replace(self.scaling, mean=known.mean.reshape(self.scaling.mean.shape))
+        self.singular_values, self.total = known.s, known.total
+        self.latent = len(known.s)
+        self.training = self.training | {
+            "source": f"{self.training['source']}; {description['source']}",
+            "fingerprint": hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
+            "snapshots": known.count,
+            "cases": self.training["cases"] + description["cases"],
+            "last_time": description["last_time"],
+        }
+        self.fit_seconds += time.perf_counter() - started
+        saved.remove()
+        return self
+
     @property
     def energy(self) -> np.ndarray:
         """Fraction of the fluctuation energy held by the first 1, 2, ... modes."""
@@ -176,7 +228,7 @@ def decompose_fields(
     layout, scaling = data.snapshots.layout, data.scaling
     root = np.sqrt(layout.quadrature).reshape(layout.channels, -1)
     found = decompose(
-        partial(_rows, data),
+        partial(_rows, data.snapshots),
         (len(data.snapshots), root.size),
         rank,
         method,
@@ -197,9 +249,9 @@ def decompose_fields(
     return found
 
 
-def _rows(data: FitData, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+def _rows(snapshots: Snapshots, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """Snapshots as stored from row ``first`` on, (row, (b, n)), 0 at masked points."""
-    snapshots, mask = data.snapshots, data.snapshots.layout.mask
+    mask = snapshots.layout.mask
     firsts = np.cumsum([0, *snapshots.lengths])
 
     def read(case: int, start: int, stop: int) -> tuple[int, np.ndarray]:
