@@ -179,7 +179,7 @@ def _residuals(D: Tensor, P: Tensor, R: Tensor) -> Tensor:
 
 def _tiles(D: Tensor, rows: int | None = None) -> Iterator[Tensor]:
     """Views of ranges of columns, so that float64 copies stay small."""
-    yield from D.split(max(1024, TILE // (8 * (rows or len(D)))), dim=1)
+    yield from D.split(max(1024, TILE // (64 * (rows or len(D)))), dim=1)
 
 
 def _gram(C: Tensor) -> Tensor:
@@ -327,7 +327,9 @@ class _Times(_Operand):
             done.G += _gram(C.T)
             if energy:
                 done.total += self.energy(X, every)
-            save(start + len(block), done)
+            row = start + len(block)
+            del block, X  # before the next is asked for
+            save(row, done)
         for part in range(len(P) if power else 0):  # row by row: no array of the size of P
             done.D[part] -= (done.sums[part] * self.shift).to(P.dtype)
         done.D.mul_(f)

@@ -10,8 +10,9 @@ scaled copy of X is ever made.
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,13 +82,13 @@ def read_ahead(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Results of ``reads`` in order, the next one read on a thread meanwhile: two are held."""
     with ThreadPoolExecutor(1, "romae-reader") as pool:
-        waiting = None
+        waiting: deque[Future[tuple[int, np.ndarray]]] = deque()
         for read in reads:
-            ready, waiting = waiting, pool.submit(read)
-            if ready is not None:
-                yield ready.result()
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(read))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()  # no name here keeps the block
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class Checkpoint:
