@@ -48,13 +48,15 @@ class ResidentFeed:
 class StreamFeed:
     """Batches read block by block into two buffers, in which they are shuffled.
 
+    Without ``scaling`` they come in physical units.
+
     Blocks are taken in random order, ``mix`` of them are shuffled together.
     """
 
     def __init__(
         self,
         snapshots: Snapshots,
-        scaling: Scaling,
+        scaling: Scaling | None,
         *,
         batch: int,
         shuffle: bool = True,
@@ -65,7 +67,7 @@ class StreamFeed:
     ) -> None:
         self.batch, self.shuffle, self.seed = batch, shuffle, seed
         self.device, self.mix = torch.device(device), mix if shuffle else 1
-        self.scaling = TensorScaling(scaling, device)
+        self.scaling = None if scaling is None else TensorScaling(scaling, device)
         self.ranges = snapshots.block_ranges(block_bytes)
         self.samples = len(snapshots)
         self.updates = -(-self.samples // batch)
@@ -105,17 +107,20 @@ class StreamFeed:
         self, raw: Tensor, seed: int, number: int, start: int, open_batch: list[Tensor]
     ) -> Iterator[Tensor]:
         """Scaled pieces of one buffer, each as long as the open batch lacks."""
-        order = _order(len(raw), seed, number).to(self.device) if self.shuffle else None
+        order = _order(len(raw), seed, number) if self.shuffle else None
         if self.device.type != "cpu":
             raw = raw.to(self.device, non_blocking=True)
+            order = order if order is None else order.to(self.device)
             if self.device.type == "cuda":
                 torch.cuda.current_stream(self.device).synchronize()  # the buffer is reused
         while start < len(raw):
             stop = min(len(raw), start + self.batch - sum(map(len, open_batch)))
-            if order is None:
-                yield self.scaling.forward(raw[start:stop])
+            where = slice(start, stop) if order is None else order[start:stop]
+            part = _copy(raw, where) if self.device.type == "cpu" else raw[where]
+            if self.scaling is None:
+                yield part.float()
             else:
-                yield self.scaling.forward(raw[order[start:stop]], overwrite=True)
+                yield self.scaling.forward(part, overwrite=True)
             start = stop
 
 
@@ -140,6 +145,16 @@ def make_feed(
         data[filled : filled + len(part)] = part
         filled += len(part)
     return ResidentFeed(data, batch=batch, shuffle=shuffle, seed=seed)
+
+
+def _copy(raw: Tensor, where: slice | Tensor) -> Tensor:
+    """Rows of ``raw``, copied by numpy on this thread.
+
+    The parallel loops of torch wait for all their threads, a thousand times an epoch, while the
+    reader wants the processors: on two busy ones this cost more than it gave.
+    """
+    index = where if isinstance(where, slice) else where.numpy()
+    return torch.from_numpy(np.array(raw.numpy()[index], copy=isinstance(where, slice)))
 
 
 def _order(n: int, seed: int, epoch: int) -> Tensor:

@@ -186,6 +186,7 @@ def test_tensors_are_scaled_as_arrays(dtype, kind, masked):
     np.testing.assert_allclose(z.numpy(), arrays.forward(x), atol=3e-6)
     if masked:
         assert (z[:, :, 1, 2] == 0).all()
+    assert torch.equal(tensors.forward(torch.from_numpy(x.copy()), overwrite=True), z)
     exact = arrays.forward(x)
     back = tensors.inverse(torch.from_numpy(exact.copy()))
     assert back.dtype == torch.float64
@@ -247,6 +248,15 @@ def test_batches_stay_as_they_are_when_buffers_are_reused():
     list(feed.epoch(1))
     assert {b.data_ptr() for b in feed._reader._spare} == first
     assert len(first) == 2
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_without_scaling_batches_are_in_physical_units(shuffle):
+    snapshots = numbered(23)
+    feed = StreamFeed(snapshots, None, batch=4, shuffle=shuffle, block_bytes=3 * SNAPSHOT)
+    batches = list(feed.epoch(0))
+    x = torch.cat(batches)[np.argsort(seen(batches))]
+    np.testing.assert_array_equal(x.numpy(), snapshots.read(0, 23))
 
 
 def test_a_feed_states_its_throughput():
