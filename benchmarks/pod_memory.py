@@ -3,8 +3,8 @@
     python benchmarks/pod_memory.py --gigabytes 1 --cap 400
 
 After imports and a small warm-up private memory may grow by ``--cap`` MiB and no further
-(`RLIMIT_DATA`): an allocation beyond it fails. Printed: seconds of one bare read of the file, of the
-fit (a survey, then the passes of the randomized method), and how far the resident memory rose.
+(`RLIMIT_DATA`): an allocation beyond it fails. Printed: seconds of one bare read of the file, of
+the fit (a survey, then the passes of the randomized method), and how far the resident memory rose.
 """
 
 import argparse
