@@ -66,7 +66,9 @@ class Reading:
         axes = [range(*k.indices(n)) for k, n in zip(whole, self.table.shape, strict=True)]
         # blosc has threads of its own, shared by the process, when called from the main one
         blosc = any(f.code == BLOSC for f in self.table.pipeline)
-        threads = 1 if out.nbytes < ALONE_BYTES else min(THREADS, processors())
+        # Bytes that only move gain nothing by threads: one alone fills the memory's bandwidth.
+        alone = out.nbytes < ALONE_BYTES or (self.verbatim and not self.table.pipeline)
+        threads = 1 if alone else min(THREADS, processors())
         parts = max(64 << 10, min(1 << 20, out.nbytes // (4 * threads)))
         batches = deque(_batches(self._jobs(axes, out[spread]), parts))
         errors: list[BaseException] = []
