@@ -78,14 +78,13 @@ class POD(Reducer):
         ``auto`` takes it only where exact ways take long; see :mod:`romae.linalg.pod`.
     scale : ``units`` gives fields of the same units one scale, so that u and v keep their
         relative energy; ``field`` scales each field to unit variance; ``none`` leaves all.
-
     memory : bytes of snapshots held at once while fitting; data that fit are read once after the
         survey, others in several passes. Beside them: modes, a factor of their size, two blocks
         of 64 MiB, and for ``snapshots`` and ``covariance`` two square matrices.
 
-    After ``fit``: ``singular_values`` in scaled units (all min(T, n), by ``randomized`` those of
-    the modes), ``energy`` (the cumulative fraction of it), ``modes`` as a labelled Dataset.
-    With ``fit(..., checkpoint=folder)`` a killed ``randomized`` fit goes on where it was. Signs
+    After ``fit``: ``singular_values`` in scaled units (every one by the exact ways, those of the
+    modes by ``randomized``), ``energy`` (the cumulative fraction of it), ``modes`` as a labelled
+    Dataset. A ``randomized`` fit that was given a checkpoint folder goes on after a kill. Signs
     are fixed by the entry of largest magnitude of each mode.
     """
 
