@@ -111,16 +111,23 @@ def test_symmetry_of_the_equations(turbulent):
 
 @pytest.mark.slow
 def test_quasi_periodic_at_30_chaotic_at_34():
-    """Two starts 1e-6 apart: they stay together at Re = 30 and part at Re = 34."""
+    """Two starts 1e-6 apart: they stay together at Re = 30 and part at Re = 34.
+
+    Growth over 150 time units differs from place to place on the attractor, and rounding decides
+    the place: it is the geometric mean of four such stretches.
+    """
     growth = {}
     for reynolds in (30.0, 34.0):
         flow = Spectral(N, reynolds, 0.05, 4)
         w = advance(flow, Kolmogorov().initial(flow), 10000)
-        other = w * (1.0 + 1e-6)
-        before = np.linalg.norm(other - w)
-        for _ in range(3000):
-            w, other = flow.step(w), flow.step(other)
-        growth[reynolds] = np.linalg.norm(other - w) / before
+        logs = []
+        for _ in range(4):
+            other = w * (1.0 + 1e-6)
+            before = np.linalg.norm(other - w)
+            for _ in range(3000):
+                w, other = flow.step(w), flow.step(other)
+            logs.append(np.log(np.linalg.norm(other - w) / before))
+        growth[reynolds] = np.exp(np.mean(logs))
     assert growth[30.0] < 30.0
     assert growth[34.0] > 300.0  # exp(0.068 x 150) is 27 000, in the mean
 
