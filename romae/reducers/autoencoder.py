@@ -72,7 +72,7 @@ class Autoencoder(Reducer):
             device=data.device,
         )
 
-    def _objective(self, coder: nn.Module, x: Tensor) -> Tensor:
+    def _objective(self, coder: nn.Module, x: Tensor, progress: float) -> Tensor:
         """J of one batch of scaled fields (B, C, *space)."""
         return (((x - coder(x)) ** 2) * self._weights).flatten(1).sum(1).mean()
 

@@ -134,7 +134,7 @@ class PODAutoencoder(Autoencoder):
         batch = self.train.batch_for(len(data.snapshots))
         return ResidentFeed(torch.cat(parts), batch=batch, shuffle=shuffle, seed=self.train.seed)
 
-    def _objective(self, coder: nn.Module, x: Tensor) -> Tensor:
+    def _objective(self, coder: nn.Module, x: Tensor, progress: float) -> Tensor:
         """J in POD coordinates; modes are orthonormal in W, so distances are the same."""
         assert isinstance(coder, PODCoordinatesCoder)
         lost = x - coder.expand(coder.squeeze(x))

@@ -1,9 +1,11 @@
 """The training loop: module + objective + feed.
 
-    for each epoch, for each batch x:   theta <- AdamW(theta, grad objective(x))
+    for each epoch, for each batch x:   theta <- AdamW(theta, grad objective(x, progress))
 
-after which the validation objective decides whether these are the best weights so far, those
-of the start included; at the end the module holds the best, not the last.
+progress in [0, 1) is the share of updates done, for terms that warm up. After each epoch the
+validation objective, at progress 1 and with the same random numbers every time, decides whether
+these are the best weights so far, those of the start included; at the end the module holds the
+best, not the last.
 
 Sources: Loshchilov & Hutter 2019 (AdamW, cosine); Izmailov et al. 2018 (averaged weights).
 """
@@ -22,7 +24,7 @@ from romae.progress import track
 from romae.train import checkpoint as files
 from romae.train.config import TrainConfig
 
-Objective = Callable[[nn.Module, Tensor], Tensor]
+Objective = Callable[[nn.Module, Tensor, float], Tensor]
 
 
 class Batches(Protocol):
@@ -48,7 +50,7 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``module`` in place and leave it with its best weights, in evaluation mode.
 
-    ``objective(module, x)`` is a scalar, a mean over the batch. Without ``validation`` the
+    ``objective(module, x, progress)`` is a scalar, a mean over the batch. Without ``validation`` the
     training data choose the best weights. Parameters that ask for no gradient stay as they
     are. With ``folder`` the run is checkpointed there and continues, after a kill, to the
     same weights as an uninterrupted run.
@@ -72,12 +74,11 @@ def train(
     with track(total_epochs, label) as bar, torch.random.fork_rng(devices=_cuda(device)):
         bar.advance(state.epoch)
         if not state.best:
-            torch.manual_seed(config.seed)
-            _judge(module, objective, judges, state)
+            _judge(module, objective, judges, state, config.seed)
         while state.epoch < total_epochs and not _out_of_patience(state, config):
             loss = _one_epoch(module, objective, data, state, optimiser, config, total)
             state.epoch += 1
-            held_out = _judge(module, objective, judges, state)
+            held_out = _judge(module, objective, judges, state, config.seed)
             state.seconds = time.perf_counter() - started
             record = {"epoch": state.epoch, "step": state.epoch * data.updates, "train": loss}
             record |= {"validation": held_out, "seconds": state.seconds}
@@ -108,9 +109,10 @@ def _one_epoch(
     parameters = _learning(module)
     losses = []
     for i, x in enumerate(data.epoch(state.epoch)):
+        step = state.epoch * data.updates + i
         for group in optimiser.param_groups:
-            group["lr"] = config.rate(state.epoch * data.updates + i, total)
-        loss = objective(module, x)
+            group["lr"] = config.rate(step, total)
+        loss = objective(module, x, step / total)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parameters, config.clip)
@@ -131,14 +133,15 @@ def _one_epoch(
 
 @torch.no_grad()
 def _judge(
-    module: nn.Module, objective: Objective, validation: Batches, state: files.State
+    module: nn.Module, objective: Objective, validation: Batches, state: files.State, seed: int
 ) -> float:
     """Validation loss of the (averaged) weights, which are kept when they are the best."""
     module.eval()
+    torch.manual_seed(seed)
     raw = _copy(module) if state.average else None
     if raw is not None:
         files.restore(module, state.average)
-    pairs = [(float(objective(module, x)), len(x)) for x in validation.epoch(0)]
+    pairs = [(float(objective(module, x, 1.0)), len(x)) for x in validation.epoch(0)]
     loss = sum(v * n for v, n in pairs) / sum(n for _, n in pairs)
     if not math.isfinite(loss):
         raise TrainingError(

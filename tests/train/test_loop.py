@@ -25,7 +25,7 @@ def line(T: int = 40, noise: float = 0.0, seed: int = 0) -> torch.Tensor:
     return torch.tensor(np.stack([x, 2 * x + 1 + noise * rng.normal(size=T)], 1)).float()
 
 
-def misfit(module: nn.Module, xy: torch.Tensor) -> torch.Tensor:
+def misfit(module: nn.Module, xy: torch.Tensor, progress: float = 1.0) -> torch.Tensor:
     return (module(xy[:, :1]) - xy[:, 1:]).square().mean()
 
 
@@ -64,7 +64,7 @@ def test_the_best_weights_are_kept_and_not_the_last():
             calls["epochs"] = number
             return super().epoch(number)
 
-    def objective(module, xy):
+    def objective(module, xy, progress):
         goal = 2.0 if module.training else (2.0 if calls["epochs"] < 3 else -9.0)
         return (module.weight - goal).square().sum() + 0 * xy.sum()
 
@@ -82,7 +82,7 @@ def test_the_start_is_kept_where_training_makes_it_worse():
     module = linear()
     before = weights(module)
 
-    def away(module, xy):
+    def away(module, xy, progress):
         return -module.weight.sum() if module.training else module.weight.square().sum()
 
     module.weight.data.fill_(0.0)
@@ -94,7 +94,7 @@ def test_the_start_is_kept_where_training_makes_it_worse():
 def test_patience_stops_after_so_many_epochs_without_a_better_one():
     goals = iter([9.0, 5.0, 4.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
 
-    def objective(module, xy):
+    def objective(module, xy, progress):
         return misfit(module, xy) if module.training else torch.tensor(next(goals))
 
     history = run(
@@ -129,7 +129,7 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_first_epoch():
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_the_global_generators_are_left_as_they_were(average, tmp_path):
-    def noisy(module, xy):
+    def noisy(module, xy, progress):
         return misfit(module, xy + 0.01 * torch.randn_like(xy))
 
     torch.manual_seed(5)
@@ -157,7 +157,7 @@ def test_the_running_mean_of_the_weights_is_what_is_judged_and_kept():
     module = nn.Linear(1, 1)
     module.weight.data.fill_(0.0)
 
-    def uphill(module, xy):
+    def uphill(module, xy, progress):
         return -module.weight.sum() + 0 * xy.sum()
 
     rate = TrainConfig(epochs=1, average=0.5, warmup=0.0, weight_decay=0.0, lr=1e-3)
@@ -210,7 +210,7 @@ def interrupted_at(epoch: int) -> type[ResidentFeed]:
 def test_going_on_gives_the_bits_of_a_run_that_never_stopped(at, average, tmp_path):
     config = TrainConfig(epochs=6, average=average, checkpoint_seconds=0)
 
-    def noisy(module, xy):
+    def noisy(module, xy, progress):
         return misfit(module, xy + 0.01 * torch.randn_like(xy) * module.training)
 
     asked = []
