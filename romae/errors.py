@@ -26,6 +26,10 @@ class UnreadableFileError(RomaeError, OSError):
     """A file exists and cannot be read as data: wrong format, truncated, damaged."""
 
 
+class UnwritableFileError(RomaeError, OSError):
+    """A result cannot be written: the disk or a quota is full, a folder is read-only."""
+
+
 class DataError(RomaeError, ValueError):
     """The data cannot be used as snapshots: no time axis, stray NaN, too few times."""
 

@@ -23,6 +23,7 @@ from romae.fields import open_snapshots
 from romae.reducers import Reducer
 
 Source = Any
+PathLike = str | os.PathLike[str]
 
 
 class ReducedModel:
@@ -47,17 +48,29 @@ class ReducedModel:
         """Latents of ``data``: see :meth:`Reducer.encode`."""
         return self.reducer.encode(data)
 
-    def decode(self, latents: xr.DataArray) -> xr.Dataset:
-        """Fields of ``latents``: see :meth:`Reducer.decode`."""
-        return self.reducer.decode(latents)
+    def decode(
+        self, latents: xr.DataArray, *, to: PathLike | None = None, overwrite: bool = False
+    ) -> xr.Dataset:
+        """Fields of ``latents``, in memory or in the file ``to``: see :meth:`Reducer.decode`."""
+        return self.reducer.decode(latents, to=to, overwrite=overwrite)
 
-    def forecast(self, history: Source, steps: int, *, on_blowup: OnBlowup = "clip") -> xr.Dataset:
+    def forecast(
+        self,
+        history: Source,
+        steps: int,
+        *,
+        on_blowup: OnBlowup = "clip",
+        to: PathLike | None = None,
+        overwrite: bool = False,
+    ) -> xr.Dataset:
         """``steps`` snapshots after the last time of ``history``, on the continued time axis.
 
         Only the last ``dynamics.context`` snapshots of ``history`` are read. ``on_blowup`` is
-        ``clip``, ``raise`` or ``nan``: see :meth:`Dynamics.forecast`.
+        ``clip``, ``raise`` or ``nan``: see :meth:`Dynamics.forecast`. ``to`` names a file for
+        fields that may exceed memory: see :meth:`Reducer.decode`.
         """
-        return self.decode(self.forecast_latents(history, steps, on_blowup=on_blowup))
+        z = self.forecast_latents(history, steps, on_blowup=on_blowup)
+        return self.decode(z, to=to, overwrite=overwrite)
 
     def forecast_latents(
         self, history: Source, steps: int, *, on_blowup: OnBlowup = "clip"
@@ -80,7 +93,7 @@ class ReducedModel:
         """Bytes of all saved arrays, of reducer and dynamics."""
         return self.reducer.nbytes + self.dynamics.nbytes
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write the directory ``path``; :func:`load` opens it."""
         parts: dict[str, Bundle] = {
             "": ({"class": "ReducedModel", "kind": "model"}, {}),
@@ -93,7 +106,7 @@ class ReducedModel:
         return f"ReducedModel({self.reducer!r}, {self.dynamics!r})"
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: PathLike) -> Any:
     """Open what ``save`` wrote: a reducer, a dynamics or a reduced model.
 
     Runs no code from the files. A third party's class must have been imported. Raises

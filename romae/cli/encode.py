@@ -18,7 +18,7 @@ model_argument = click.argument("model", metavar="MODEL.rom")
 @command("encode")
 @model_argument
 @files_argument
-@output_option("netCDF file for the latents.")
+@output_option("File for the latents: .nc (netCDF) or .zarr.")
 @data_options
 @device_option
 @overwrite_option
@@ -35,12 +35,12 @@ def encode(
     The variable `latents` has dimensions (time, latent), or (case, time, latent).
     """
     import romae
-    from romae.cli.netcdf import check_netcdf, write_netcdf
+    from romae.fields.writing import check_fields_path, write_fields
 
-    check_netcdf(output, overwrite)
+    check_fields_path(output, overwrite=overwrite)
     fitted = reducer_of(romae.load(model))
     latents = fitted.to(device).encode(data.open(files))
-    write_netcdf(latents.to_dataset(name="latents"), output, overwrite=overwrite)
+    write_fields(latents.to_dataset(name="latents"), output, overwrite=overwrite)
     sizes = dict(latents.sizes)
     shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
     return Result(f"wrote {output}  ({shown})", {"latents": output, "sizes": sizes})

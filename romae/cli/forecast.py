@@ -21,7 +21,7 @@ from romae.cli.options import (
 @model_argument
 @files_argument
 @click.option("--steps", type=click.IntRange(min=1), required=True, help="Snapshots to forecast.")
-@output_option("netCDF file for the forecast fields.")
+@output_option("File for the forecast fields: .nc (netCDF) or .zarr.")
 @split_options
 @data_options
 @device_option
@@ -41,11 +41,11 @@ def forecast(
     With --split the forecast starts where the last part begins, to be compared with it.
     """
     import romae
-    from romae.cli.netcdf import check_netcdf, write_netcdf
     from romae.errors import OptionError
     from romae.fields.summary import time_label
+    from romae.fields.writing import check_fields_path
 
-    check_netcdf(output, overwrite)
+    check_fields_path(output, overwrite=overwrite)
     loaded = romae.load(model)
     if not isinstance(loaded, romae.ReducedModel):
         raise OptionError(
@@ -53,8 +53,8 @@ def forecast(
             "romae fit ... --dynamics gru"
         )
     loaded.reducer.to(device)
-    fields = loaded.forecast(history(data.open(files), split), steps)
-    write_netcdf(fields, output, overwrite=overwrite)
+    begin = history(data.open(files), split)
+    fields = loaded.forecast(begin, steps, to=output, overwrite=overwrite)
     times = fields[loaded.reducer.layout.time]
     span = " to ".join(time_label(times.values[i]) for i in (0, -1))
     facts = {"forecast": output, "steps": steps, "first": times.values[0], "last": times.values[-1]}

@@ -153,12 +153,14 @@ class Layout:
     ) -> xr.Dataset:
         """Label snapshots as the source was.
 
-        ``values``: (T, C, *space) or, with several cases, (N, T, C, *space), in physical units;
+        ``values``: (T, C, *space) or, with several cases, (N, T, C, *space), in physical units,
+        of numpy or dask, which stays lazy;
         ``time``: its coordinate, length T; ``case``: coordinate of length N whose own
         coordinates are the parameters. Masked points become NaN. Floating fields get the
         source's type; integer fields stay floating, for a reconstruction is no integer.
         """
-        values = np.asarray(values)
+        if not hasattr(values, "__array_function__"):
+            values = np.asarray(values)
         lead = values.ndim - 1 - len(self.shape)
         if lead not in (1, 2) or values.shape[lead:] != (self.channels, *self.shape):
             expected = ("T", self.channels, *self.shape)

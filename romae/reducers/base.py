@@ -27,7 +27,8 @@ from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
 from romae.reducers import labels
 from romae.reducers.coder import Coder
-from romae.reducers.data import BATCH_BYTES, FitData, scaled_batches
+from romae.reducers.data import FitData, scaled_batches
+from romae.reducers.decoding import decode_in_memory, decode_to_file
 from romae.reducers.saving import Saved
 
 Source = Any  # whatever open_snapshots takes
@@ -152,23 +153,25 @@ class Reducer(Saved):
         """(case, scaled tensor (b, C, *space)) block by block, in order, on our device."""
         yield from scaled_batches(snapshots, self.scaling, self.device)
 
-    def decode(self, latents: xr.DataArray) -> xr.Dataset:
+    def decode(
+        self,
+        latents: xr.DataArray,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> xr.Dataset:
         """Fields with the names, coordinates, units and dtype of the training data.
 
-        ``latents`` has dims (time, latent) or (case, time, latent).
+        ``latents`` has dims (time, latent) or (case, time, latent). With ``to`` the fields may
+        exceed memory: they are written batch by batch to that netCDF file (.nc) or Zarr store
+        (.zarr), which holds what the fields in memory would write and comes back opened lazily.
+        Raises :class:`romae.errors.UnwritableFileError` when the disk is too small.
         """
         self._ready()
         labels.check_latents(latents, self.latent, self.name)
-        return labels.fields(latents, self.layout, self._decode_array)
-
-    def _decode_array(self, z: np.ndarray) -> np.ndarray:
-        """(T, k) -> physical fields (T, C, *space), in batches that bound memory."""
-        rows = max(1, BATCH_BYTES // (4 * self.layout.size))
-        parts = []
-        for part in torch.from_numpy(np.asarray(z, dtype=np.float32)).split(rows):
-            x = self.decode_tensor(part.to(self.device)).cpu().numpy()
-            parts.append(self.scaling.inverse(x))
-        return np.concatenate(parts)
+        if to is None:
+            return decode_in_memory(self, latents)
+        return decode_to_file(self, latents, to, overwrite=overwrite)
 
     def reconstruct(self, data: Source) -> xr.Dataset:
         """decode(encode(data))."""

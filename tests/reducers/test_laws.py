@@ -140,7 +140,7 @@ def test_latents_do_not_depend_on_the_storage_blocks(kind, flows, monkeypatch):
     z = fitted.encode(data)
     fields = fitted.decode(z)
     monkeypatch.setattr("romae.reducers.data.BLOCK_BYTES", 3 * 9 * 11 * 8 * 4)
-    for module in ("data", "base"):
+    for module in ("data", "decoding"):
         monkeypatch.setattr(f"romae.reducers.{module}.BATCH_BYTES", 3 * 9 * 11 * 4)
     np.testing.assert_allclose(fitted.encode(data), z, atol=1e-5 * float(abs(z).max()))
     xr.testing.assert_allclose(fitted.decode(z), fields, rtol=1e-5, atol=1e-5)
