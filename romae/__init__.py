@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.cases import make_case
     from romae.compare import compare, compare_forecasts
+    from romae.diagnose import convergence, spectral_pod
     from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
     from romae.errors import RomaeError
     from romae.fields import open_snapshots
@@ -33,9 +34,11 @@ __all__ = [
     "__version__",
     "compare",
     "compare_forecasts",
+    "convergence",
     "load",
     "make_case",
     "open_snapshots",
+    "spectral_pod",
 ]
 
 _WHERE = {
@@ -53,6 +56,8 @@ _WHERE = {
     "load": "romae.model",
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
+    "spectral_pod": "romae.diagnose",
+    "convergence": "romae.diagnose",
     "RomaeError": "romae.errors",
     "make_case": "romae.cases",
 }
