@@ -14,13 +14,13 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from romae.config import as_table
 from romae.conventions import BUNDLE_FILE, FORMAT_VERSION
 from romae.errors import BundleError, MissingFileError
 from romae.files import atomic_directory
@@ -67,10 +67,7 @@ class Bundled(ABC):
         """Beginning of the document: class and arguments, as JSON."""
         cls = type(self)
         own = cls.__module__.partition(".")[0] == "romae"
-        arguments = {
-            n: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
-            for n, v in self.arguments.items()
-        }
+        arguments = {n: as_table(v) for n, v in self.arguments.items()}
         label = cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
         return {"class": label, "kind": kind, "arguments": arguments}
 

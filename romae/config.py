@@ -8,7 +8,8 @@ unknown key, a missing one or a value of another type is an
 
 Types understood: bool, int, float (takes integers), str, Path, Any, Literal,
 unions (``int | None``), ``tuple[T, ...]``, ``tuple[T, U]``, ``list[T]``,
-``dict[str, T]`` and dataclasses of these, to any depth.
+``dict[str, T]``, dataclasses of these, to any depth, and families of dataclasses that a ``kind``
+tells apart (:class:`Part`).
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from romae.errors import MissingFileError, OptionError, UnreadableFileError, nearest
 
@@ -30,6 +31,31 @@ _SCALARS = {
     str: "a string",
     Path: "a path",
 }
+
+
+class Part:
+    """Base of families of frozen dataclasses: one is told from another by its ``kind``.
+
+    In files a part is a table ``{kind = "noise", std = 0.1}``, or ``"noise"`` for its defaults.
+    """
+
+    kind: ClassVar[str] = ""
+
+    @classmethod
+    def kinds(cls) -> dict[str, type[Any]]:
+        """Classes of the family by ``kind``; those of other packages once they are imported."""
+        found: dict[str, type[Any]] = {cls.kind: cls} if cls.kind else {}
+        for member in cls.__subclasses__():
+            found |= member.kinds()
+        return found
+
+
+def as_table(value: Any) -> Any:
+    """``value`` for a file: dataclasses as tables, parts with their ``kind``, tuples as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: as_table(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": value.kind, **fields} if isinstance(value, Part) else fields
+    return [as_table(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -106,6 +132,8 @@ def _read(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise OptionError(f"{where}: expected a table, got {value!r}.")
         return {str(key): _read(inner, item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(kind, type) and issubclass(kind, Part):
+        return value if isinstance(value, kind) else _read_part(kind, value, where)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return value if isinstance(value, kind) else read_dataclass(kind, value, where=where)
     return _read_scalar(kind, value, where)
@@ -122,6 +150,21 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
     elif type(value) is kind:  # not isinstance: true is no integer
         return value
     raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.")
+
+
+def _read_part(family: type[Part], value: Any, where: str) -> Any:
+    table = {"kind": value} if isinstance(value, str) else value
+    known = family.kinds()
+    if not isinstance(table, Mapping) or "kind" not in table:
+        raise OptionError(
+            f"{where}: expected one of {', '.join(known)}, or a table with a kind such as "
+            f'{{kind = "{next(iter(known))}"}}, got {value!r}.'
+        )
+    name = table["kind"]
+    if name not in known:
+        raise OptionError(f"{where}: unknown kind {name!r}. {nearest(str(name), known)}")
+    rest = {k: v for k, v in table.items() if k != "kind"}
+    return read_dataclass(known[name], rest, where=f"{where} ({name})")
 
 
 def _read_literal(options: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -179,6 +222,8 @@ def _describe(kind: Any) -> str:
         return "a list of " + ", ".join(_describe(a) for a in inner) if inner else "a list"
     if origin in (Union, types.UnionType):
         return " or ".join(_describe(a) for a in arguments if a is not type(None))
+    if isinstance(kind, type) and issubclass(kind, Part):
+        return "one of " + ", ".join(kind.kinds())
     if origin is dict or dataclasses.is_dataclass(kind):
         return "a table"
     return getattr(kind, "__name__", str(kind))

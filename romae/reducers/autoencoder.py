@@ -1,13 +1,10 @@
-"""What the autoencoders share: objective, feeds, training, the start from POD.
+"""What the autoencoders share: parts, feeds, training, the start from POD.
 
-The objective is the share of the fluctuation energy that is lost,
+An autoencoder is composed: a network, which is its class, around a *bottleneck*
+(:mod:`romae.nets.bottlenecks`), trained for an *objective* on snapshots that a *corruption* has
+spoilt (:mod:`romae.train.objective`).
 
-    J = mean_B sum_i W_i (x_i - x^_i)^2 / E,      E = sum_i s_i^2 / T,
-
-so that J is the mean squared error over the variance and sqrt(J) the relative L2 error, in
-the quadrature weights W, without the masked points.
-
-Every autoencoder here is POD plus a residual network whose last layer starts at zero, so
+Every network here is POD plus a residual network whose last layer starts at zero, so
 that it starts as POD of its latent size and training can only improve on that (Linot &
 Graham 2022, "Data-driven reduced-order modeling of spatiotemporal chaos with neural
 ordinary differential equations").
@@ -15,46 +12,66 @@ ordinary differential equations").
 
 import hashlib
 from abc import abstractmethod
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
+from romae.nets.bottlenecks import Bottleneck
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData
+from romae.reducers.network_coder import NetworkCoder
 from romae.reducers.pod import decompose_fields
 from romae.train import TrainConfig, train
+from romae.train.objective import Corruption, Frame, Term, Training, objective
 
 Scale = Literal["units", "field", "none"]
 Feed = ResidentFeed | StreamFeed
+Terms = Term | tuple[Term, ...]
 
 
 class Autoencoder(Reducer):
-    """Base of the trained reducers. An implementation writes ``_start`` and ``_build``."""
+    """Base of the trained reducers. An implementation writes ``_start`` and ``_build``.
 
-    options: ClassVar[dict[str, type]] = {"train": TrainConfig}
+    Parameters
+    ----------
+    latent : number of latents k.
+    bottleneck : what stands between the encoder network and the latents.
+    objective : term or terms that the training minimises.
+    corruption : what is done to the snapshots that the encoder sees while training, or None.
+    train : length, learning rate, seed and the like; None takes the default of the class.
+    scale : as for :class:`romae.POD`.
+    """
+
     default_train: ClassVar[TrainConfig]
 
-    def __init__(self, latent: int, train: TrainConfig | None, scale: Scale) -> None:
+    def __init__(
+        self,
+        latent: int,
+        bottleneck: Bottleneck,
+        objective: Terms,
+        corruption: Corruption | None,
+        train: TrainConfig | None,
+        scale: Scale,
+    ) -> None:
         super().__init__()
         self.latent = check_whole(f"{self.name} latent", latent)
         check_option("scale", scale, get_args(Scale))
-        if not isinstance(train, TrainConfig | None):
-            raise OptionError(
-                f"train is a {type(train).__name__}. Expected a TrainConfig; type "
-                f"train=TrainConfig(epochs=50)."
-            )
-        self.scale = scale
+        self.objective = (objective,) if isinstance(objective, Term) else tuple(objective)
+        _check_part("train", train, TrainConfig | None, "TrainConfig(epochs=50)")
+        _check_part("bottleneck", bottleneck, Bottleneck, "parts.Plain()")
+        _check_part("corruption", corruption, Corruption | None, "parts.Noise()")
+        for term in self.objective or (None,):
+            _check_part("objective", term, Term, "parts.MSE()")
+        self.bottleneck, self.corruption, self.scale = bottleneck, corruption, scale
         self.train = self.default_train if train is None else train
 
     @abstractmethod
-    def _start(self, pod: Decomposition, snapshots: int) -> Coder:
+    def _start(self, pod: Decomposition, snapshots: int) -> NetworkCoder:
         """The coder before training, for ``self.layout``; it equals POD."""
 
     def _modes_needed(self, snapshots: Snapshots) -> int | float:
@@ -62,7 +79,7 @@ class Autoencoder(Reducer):
         return self.latent
 
     def _feed(self, coder: Coder, snapshots: Snapshots, data: FitData, shuffle: bool) -> Feed:
-        """Batches for the objective: scaled fields, unless overridden."""
+        """Batches for the training: scaled fields, unless the coder works in other coordinates."""
         return make_feed(
             snapshots,
             data.scaling,
@@ -71,10 +88,6 @@ class Autoencoder(Reducer):
             seed=self.train.seed,
             device=data.device,
         )
-
-    def _objective(self, coder: nn.Module, x: Tensor, progress: float) -> Tensor:
-        """J of one batch of scaled fields (B, C, *space)."""
-        return (((x - coder(x)) ** 2) * self._weights).flatten(1).sum(1).mean()
 
     def _fit(self, data: FitData) -> Coder:
         train_set, valid_set = data.held_out()
@@ -88,23 +101,26 @@ class Autoencoder(Reducer):
             torch.manual_seed(self.train.seed)
             coder = self._start(pod, len(data.snapshots))
         coder.to(data.device)
-        self._energy = pod.total / len(data.snapshots)
-        weights = torch.from_numpy((self.layout.quadrature / self._energy).astype(np.float32))
-        self._weights = weights.to(data.device)
+        frame = Frame(
+            self.layout,
+            self.scaling,
+            pod.total / len(data.snapshots),
+            self.latent,
+            coder,
+            data.device,
+        )
+        module = Training(coder, self.objective, self.corruption, frame).to(data.device)
         valid_feed = None if valid_set is None else self._feed(coder, valid_set, data, False)
-        try:
-            self.history = train(
-                coder,
-                self._objective,
-                self._feed(coder, train_set, data, True),
-                valid_feed,
-                self.train,
-                label=f"{self.name} latent={self.latent}",
-                data_id=self._identity(train_set, valid_set),
-                folder=data.folder,
-            )
-        finally:
-            del self._weights
+        self.history = train(
+            module,
+            objective,
+            self._feed(coder, train_set, data, True),
+            valid_feed,
+            self.train,
+            label=f"{self.name} latent={self.latent}",
+            data_id=self._identity(train_set, valid_set),
+            folder=data.folder,
+        )
         return coder
 
     def _identity(self, train_set: Snapshots, valid_set: Snapshots | None) -> str:
@@ -114,3 +130,10 @@ class Autoencoder(Reducer):
         options = {k: v for k, v in self.arguments.items() if k != "train"}
         sets = [train_set.fingerprint, valid_set.fingerprint if valid_set else ""]
         return f"{self.name} {options} {layout.periodic} {numbers.hexdigest()} {sets}"
+
+
+def _check_part(name: str, value: object, kind: Any, example: str) -> None:
+    if not isinstance(value, kind):
+        raise OptionError(
+            f"{name} is {value!r}. Expected something like {example}; type {name}=romae.{example}."
+        )

@@ -1,20 +1,19 @@
 """A fitted reducer as a bundle: layout, scaling and the tensors of its module."""
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from romae.bundle import Bundle, Bundled
+from romae.config import read_arguments
 from romae.errors import BundleError, NotFittedError
 from romae.fields import Layout, Scaling
 from romae.reducers.coder import Coder
 
 
 class Saved(Bundled):
-    """Saving of a reducer; ``options`` names the constructor arguments that are dataclasses."""
-
-    options: ClassVar[dict[str, type]] = {}
+    """Saving of a reducer; constructor arguments come back by their annotations."""
 
     latent: int
     layout: Layout
@@ -52,7 +51,7 @@ class Saved(Bundled):
         """The fitted reducer that :meth:`to_bundle` described; encodes bit for bit the same."""
         document, arrays = bundle
         try:
-            self = cls(**{k: cls._argument(k, v) for k, v in document["arguments"].items()})
+            self = cls(**read_arguments(cls, document["arguments"], where=cls.__name__))
             self.layout = Layout.from_state(document["layout"], _part(arrays, "layout"))
             self.scaling = Scaling.from_state(document["scaling"], _part(arrays, "scaling"))
             for name, value in document["fitted"].items():
@@ -70,13 +69,6 @@ class Saved(Bundled):
             ) from error
         self.module.eval().requires_grad_(False)
         return self
-
-    @classmethod
-    def _argument(cls, name: str, value: Any) -> Any:
-        """A constructor argument as JSON gave it back."""
-        if name in cls.options and value is not None:
-            return cls.options[name](**value)
-        return tuple(value) if isinstance(value, list) else value
 
     def _fitted_scalars(self) -> dict[str, Any]:
         """Attributes found by the fit that ``_build`` needs, as JSON."""
