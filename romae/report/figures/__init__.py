@@ -7,13 +7,16 @@ Only matplotlib's objects are used, never pyplot: no state is kept and nothing i
 """
 
 from romae.report.figures.curves import error_bytes, error_curve, training_curves
-from romae.report.figures.fields import pod_modes, reconstructions
+from romae.report.figures.diagnostics import convergence_curves, spectral_modes, spod_spectrum
+from romae.report.figures.fields import reconstructions
 from romae.report.figures.forecasts import forecast_error
 from romae.report.figures.latents import latents
+from romae.report.figures.modes import pod_modes
 from romae.report.figures.spectrum import energy_spectrum
 from romae.report.figures.style import png, svg
 
 __all__ = [
+    "convergence_curves",
     "energy_spectrum",
     "error_bytes",
     "error_curve",
@@ -22,6 +25,8 @@ __all__ = [
     "png",
     "pod_modes",
     "reconstructions",
+    "spectral_modes",
+    "spod_spectrum",
     "svg",
     "training_curves",
 ]

@@ -1,4 +1,4 @@
-"""Fields as pictures: the modes of POD, and originals beside reconstructions and errors."""
+"""Fields as pictures: originals beside reconstructions and errors."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -83,59 +83,6 @@ def _grid(columns: list[tuple[str, Any, str, Any]], pictures: list[View], name: 
         bar.set_label(name)
         bar.outline.set_visible(False)
     return figure
-
-
-@styled
-def pod_modes(pod: Any, *, field: str, count: int = 6) -> Figure:
-    """The first ``count`` modes of ``pod`` in one field, with their share of the energy."""
-    layout = pod.layout
-    modes = pod.modes[field]
-    modes = modes.transpose("mode", *layout.space).values[:count]
-    s = np.asarray(pod.singular_values, dtype=float)
-    share = s**2 / np.sum(s**2)
-    titles = [f"mode {i + 1}, {percent(share[i])} of the energy" for i in range(len(modes))]
-    name = label(field, "")
-    if len(layout.space) == 1:
-        return _mode_lines(layout, modes, titles, name)
-    picture = views(layout, np.zeros(1))[0]
-    columns = 2 if len(modes) == 4 else min(3, len(modes))
-    rows = -(-len(modes) // columns)
-    height = rows * ((WIDTH - 0.6) / columns * picture.aspect + 0.4) + 0.3
-    figure = new_figure(min(height, 12.0), layout="compressed" if picture.equal else "constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax, mode, title in zip(grid.flat, modes, titles, strict=False):
-        norm, cmap = symmetric_norm(mode)
-        draw(ax, picture, mode[None], norm, cmap)
-        ax.set_title(title + (f"\n{picture.title}" if picture.title else ""))
-    for ax in grid.flat[len(modes) :]:
-        ax.set_visible(False)
-    _outer_labels(grid, picture.names)
-    return figure
-
-
-def _mode_lines(layout: Any, modes: np.ndarray, titles: list[str], name: str) -> Figure:
-    picture = views(layout, np.zeros(1))[0]
-    columns = 2 if len(modes) == 4 else min(3, len(modes))
-    rows = -(-len(modes) // columns)
-    figure = new_figure(1.9 * rows + 0.3)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax, mode, title in zip(grid.flat, modes, titles, strict=False):
-        ax.axhline(0, color="0.8", lw=0.7)
-        ax.plot(picture.y, mode, color="#0072B2", lw=1.3)
-        ax.set_title(title)
-    for ax in grid.flat[len(modes) :]:
-        ax.set_visible(False)
-    _outer_labels(grid, (picture.names[1], f"mode of {name}"))
-    return figure
-
-
-def _outer_labels(grid: Any, names: tuple[str, str]) -> None:
-    for column in grid.T:  # the lowest panel that is shown carries the numbers
-        lowest = [ax for ax in column if ax.get_visible()][-1]
-        lowest.set_xlabel(names[0])
-        lowest.tick_params(labelbottom=True)
-    for ax in grid[:, 0]:
-        ax.set_ylabel(names[1])
 
 
 def _bar(figure: Figure, drawn: Any, ax: Axes) -> None:
