@@ -72,6 +72,7 @@ def decompose(
     device: Any = "cpu",
     checkpoint: Path | None = None,
     identity: str = "",
+    sketched: Any = None,
 ) -> Decomposition:
     """Leading modes and singular values of Y = (X - shift) factor.
 
@@ -104,11 +105,13 @@ def decompose(
         modes = U[:, ::-1].T[: _rank(s, rank, n)]
         return _exact(_signed(np.ascontiguousarray(modes)), s, method)
     if method == "randomized":
+        from romae.linalg.operands import operand
         from romae.linalg.randomized import randomized
 
         saved = Checkpoint(checkpoint, {"of": identity, "shape": list(shape), "rank": rank})
         size = min(shape) if rank is None else rank
-        found = randomized(rows, size, panel_bytes=panel_bytes, device=device, checkpoint=saved)
+        A = operand(rows, device, panel_bytes)
+        found = randomized(A, size, total=total, sketched=sketched, checkpoint=saved)
         k = _rank(found.s, None, n)
         modes = _signed(found.modes[:k])
         return Decomposition(modes, found.s, method, found.total, found.excess)

@@ -1,50 +1,176 @@
-"""One pass of subspace iteration over Y or its transpose, held or read in blocks.
+"""One pass over Y: what the randomized way needs of it, summed over blocks of rows.
 
-    C = A P^T,      D = C^T A,      G = C^T C,      Y = (X - shift) factor
+    project    D = V Y,              V (l, T)
+    multiply   C = Y P^T,  D = C^T Y,  G = C^T C,      P (l, n)
 
-A is Y^T (:class:`Points`: X held, P (l, T) small, C becomes the modes) or Y (:class:`Times`: by
-blocks of rows, P becomes the modes). With 1 (T,) of ones, the products with X alone need only
+with Y = (X - shift) factor. Everything is a sum over rows: :func:`project` and :func:`multiply`
+take some blocks, a :class:`Pass` holds their sums, ``merge`` adds two, and ``complete`` comes once,
+after the last. None of them keeps or changes anything else, so blocks may be summed anywhere;
+sums in another order differ by rounding, and the same order gives the same bits.
 
-    Y^T P^T = factor (X^T P^T - shift 1^T P^T)
+With 1 (T,) of ones, the products with X alone need only
 
-and the like for D: corrections of rank one, computed unless ``shift`` is so much larger than the
-fluctuation that float32 would cancel.
+    Y P^T = X (factor P)^T - 1 (P factor shift)^T,      V Y = (V X - (V 1) shift^T) factor
+
+corrections of rank one, computed unless ``shift`` is so much larger than the fluctuation that
+float32 would cancel: then it is subtracted first, from every block.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from romae.linalg.rows import Rows
-
 LARGE_MEAN = 10.0  # of the fluctuation: such a shift is subtracted before products
 TILE = 1 << 26  # numbers of a factor treated at once
+
+Block = tuple[int, np.ndarray]  # first row, rows (b, n)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Y = (X - shift) factor: ``shift``, ``factor`` (n,) float64 on the device of the products."""
+
+    shift: Tensor
+    factor: Tensor
+    explicit: bool
+
+    @classmethod
+    def of(
+        cls,
+        shift: np.ndarray | None,
+        factor: np.ndarray | None,
+        n: int,
+        *,
+        about: float | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """From arrays (n,) or None; ``about``, |Y|_F / sqrt(T), says if the shift is large."""
+        f = np.ones(n) if factor is None else factor
+        explicit = False
+        if shift is not None and about is not None:
+            explicit = bool(np.linalg.norm(shift * f) > LARGE_MEAN * about)
+        arrays = (np.zeros(n) if shift is None else shift, f)
+        tensors = [torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays]
+        return cls(tensors[0], tensors[1], explicit)
+
+    def prepare(self, X: Tensor, dtype: torch.dtype, columns: slice = slice(None)) -> Tensor:
+        """X in the type of the products; minus the shift where it is large."""
+        if self.explicit:
+            return (X.double() - self.shift[columns]).to(dtype)
+        return X.to(dtype)
+
+    def energy(self, X: Tensor, columns: slice = slice(None)) -> float:
+        """|Y|_F^2 of X as :meth:`prepare` gave it."""
+        f, shift = self.factor[columns], self.shift[columns]
+        if X.dtype == torch.float32 and not self.explicit and len(X) and bool((f == f[0]).all()):
+            squares = torch.stack([torch.dot(x, x) for x in X]).double().sum()
+            cross = (X @ shift.float()).double().sum()
+            return float(f[0] ** 2 * (squares - 2 * cross + len(X) * shift.square().sum()))
+        total = 0.0
+        for some in X.split(max(1, (1 << 22) // X.shape[1])):
+            Y = some.double() if self.explicit else some.double() - shift
+            total += float((Y * f).square_().sum())
+        return total
 
 
 @dataclass
 class Pass:
-    """What one pass accumulates: C, D, G, column sums of C, and |A|_F^2 where it is asked for."""
+    """Sums over the rows seen: D (l, n), G (l, l), ``sums`` (l,) of C or V, |Y|_F^2."""
 
-    C: Tensor | None
     D: Tensor
     G: Tensor
     sums: Tensor
     total: float = 0.0
 
     @classmethod
-    def begin(cls, P: Tensor, C: Tensor | None = None) -> "Pass":
-        """Nothing yet."""
-        size = len(P)
-        G = torch.zeros((size, size), dtype=torch.float64, device=P.device)
-        return cls(C, torch.zeros_like(P), G, torch.zeros_like(G[0]))
+    def begin(cls, P: Tensor, n: int) -> Self:
+        """Nothing yet, for the rows of ``P``; ``n`` columns of D, 0 where it is not wanted."""
+        G = torch.zeros((len(P), len(P)), dtype=torch.float64, device=P.device)
+        return cls(torch.zeros((len(P), n), dtype=P.dtype, device=P.device), G, G.new_zeros(len(P)))
+
+    def merge(self, other: "Pass") -> Self:
+        """These sums and those of other rows: adds to ours in place."""
+        self.D += other.D
+        self.G += other.G
+        self.sums += other.sums
+        self.total += other.total
+        return self
+
+    def complete(self, affine: Affine) -> Self:
+        """D of Y from D of X, in place: once, after all rows are in."""
+        if self.D.shape[1]:
+            for row, part in enumerate(self.D):  # one by one: no array of the size of D
+                part -= (self.sums[row] * affine.shift).to(part.dtype)
+                part *= affine.factor.to(part.dtype)
+        return self
 
 
 Save = Callable[[int, Pass], None]  # rows done, and what they gave
-State = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+def multiply(
+    blocks: Iterable[Block],
+    P: Tensor,
+    affine: Affine,
+    *,
+    power: bool = True,
+    energy: bool = False,
+    done: Pass | None = None,
+    save: Save | None = None,
+) -> Pass:
+    """Sums of C^T Y (only for a ``power``) and C^T C over ``blocks`` of rows.
+
+    ``P`` (l, n) is already multiplied by the factor. Goes on from ``done``, changing it;
+    ``save(row, done)`` is called after each block.
+    """
+    done = Pass.begin(P, P.shape[1] if power else 0) if done is None else done
+    origin = None if affine.explicit else (P @ affine.shift.to(P.dtype)).to(P.dtype)
+    for start, block in blocks:
+        X = affine.prepare(torch.from_numpy(block).to(P.device), P.dtype)
+        C = torch.mm(X, P.T)
+        if origin is not None:
+            C -= origin
+            done.sums += C.double().sum(0)
+        if power:
+            done.D.addmm_(C.T, X)
+        done.G += gram(C.T)
+        if energy:
+            done.total += affine.energy(X)
+        row = start + len(block)
+        del block, X  # before the next is asked for
+        if save is not None:
+            save(row, done)
+    return done
+
+
+def project(
+    blocks: Iterable[Block],
+    V: Tensor,
+    affine: Affine,
+    *,
+    energy: bool = False,
+    done: Pass | None = None,
+    save: Save | None = None,
+) -> Pass:
+    """Sums of V Y over ``blocks`` of rows: ``V`` (l, T) holds a column for every row of Y."""
+    done = Pass.begin(V, len(affine.shift)) if done is None else done
+    for start, block in blocks:
+        X = affine.prepare(torch.from_numpy(block).to(V.device), V.dtype)
+        own = V[:, start : start + len(X)]
+        done.D.addmm_(own, X)
+        if not affine.explicit:
+            done.sums += own.double().sum(1)
+        if energy:
+            done.total += affine.energy(X)
+        row = start + len(block)
+        del block, X
+        if save is not None:
+            save(row, done)
+    return done
 
 
 def tiles(D: Tensor, rows: int | None = None) -> Iterator[Tensor]:
@@ -59,139 +185,3 @@ def gram(C: Tensor) -> Tensor:
         part = part.double()
         G.addmm_(part, part.T)
     return G
-
-
-class Operand:
-    """X, shift and factor on the device, in the type of the products."""
-
-    def __init__(self, rows: Rows, device: torch.device | str) -> None:
-        self.rows, self.device = rows, device
-        n = rows.shape[1]
-        shift = np.zeros(n) if rows.shift is None else rows.shift
-        factor = np.ones(n) if rows.factor is None else rows.factor
-        self.shift = torch.from_numpy(np.ascontiguousarray(shift)).to(device)
-        self.factor = torch.from_numpy(np.ascontiguousarray(factor)).to(device)
-        self.explicit: bool | None = None if rows.shift is not None else False
-
-    def prepare(self, X: Tensor, columns: slice, dtype: torch.dtype) -> Tensor:
-        """X in the type of the products; minus the shift where it is large."""
-        if self.explicit is None:  # decided once, from the first rows
-            some, f = X[:: max(1, len(X) // 8)].double(), self.factor[columns]
-            about = torch.linalg.vector_norm((some - self.shift[columns]) * f) / len(some) ** 0.5
-            mean = torch.linalg.vector_norm(self.shift[columns] * f)
-            self.explicit = bool(mean > LARGE_MEAN * about)
-        if self.explicit:
-            return (X.double() - self.shift[columns]).to(dtype)
-        return X.to(dtype)
-
-    def energy(self, X: Tensor, columns: slice) -> float:
-        """|Y|_F^2 of X as :meth:`prepare` gave it."""
-        f, shift = self.factor[columns], self.shift[columns]
-        if X.dtype == torch.float32 and not self.explicit and len(X) and bool((f == f[0]).all()):
-            squares = torch.stack([torch.dot(x, x) for x in X]).double().sum()
-            cross = (X @ shift.float()).double().sum()
-            return float(f[0] ** 2 * (squares - 2 * cross + len(X) * shift.square().sum()))
-        total = 0.0
-        for some in X.split(max(1, (1 << 22) // X.shape[1])):
-            Y = some.double() if self.explicit else some.double() - shift
-            total += float((Y * f).square_().sum())
-        return total
-
-
-class Points(Operand):
-    """A = Y^T, with X held in memory: P (l, T) is small, C^T (l, n) becomes the modes."""
-
-    def __init__(self, rows: Rows, device: torch.device | str) -> None:
-        super().__init__(rows, device)
-        self.width = rows.shape[0]
-        self.X = torch.from_numpy(rows.gather()).to(device)
-
-    def multiply(
-        self, P: Tensor, power: bool, energy: bool, save: Save, state: State | None
-    ) -> Pass:
-        """One pass over ranges of columns of X; D only for a ``power``."""
-        n, size = self.X.shape[1], len(P)
-        C = torch.empty((size, n), dtype=P.dtype, device=P.device)
-        done = Pass.begin(P, C)
-        width = max(1024, TILE // size)
-        if self.explicit or self.explicit is None or P.dtype != self.X.dtype:
-            width = max(1024, TILE // (2 * self.width))  # X is copied
-        whole = P.double().sum(1)
-        for a in range(0, n, width):
-            part = slice(a, min(a + width, n))
-            X = self.prepare(self.X[:, part], part, P.dtype)
-            shift, f = self.shift[part], self.factor[part]
-            c = torch.mm(P, X)
-            if not self.explicit:
-                c -= torch.outer(whole, shift).to(P.dtype)
-            c *= f.to(P.dtype)
-            C[:, part] = c
-            done.G += gram(c)
-            if power:
-                c = c * f.to(P.dtype)
-                done.D.addmm_(c, X.T)
-            if power and not self.explicit:
-                done.D -= (c @ shift.to(P.dtype))[:, None]
-            if energy:
-                done.total += self.energy(X, part)
-        return done
-
-    def modes(self, P: Tensor, C: Tensor | None, R: Tensor, s: Tensor) -> np.ndarray:
-        """Left vectors of A."""
-        assert C is not None
-        out = torch.empty((R.shape[1], C.shape[1]), dtype=C.dtype, device=C.device)
-        torch.mm((R / s).T.to(C.dtype), C, out=out)
-        return out.cpu().numpy()
-
-
-class Times(Operand):
-    """A = Y by blocks of rows, read in every pass or held: P and D are (l, n)."""
-
-    def __init__(self, rows: Rows, device: torch.device | str, held: bool) -> None:
-        super().__init__(rows, device)
-        self.width = rows.shape[1]
-        self.X = rows.gather() if held else None
-
-    def multiply(
-        self, P: Tensor, power: bool, energy: bool, save: Save, state: State | None
-    ) -> Pass:
-        """One pass over blocks of rows; ``save(row, part)`` after each, to go on from there."""
-        f, done = self.factor.to(P.dtype), Pass.begin(P)
-        first = 0
-        if state is None:
-            P.mul_(f)  # undone below: one array of this size less
-        else:
-            first, done.total = state[0]["row"], state[0]["partial"]
-            arrays = {k: torch.from_numpy(v).to(P.device) for k, v in state[1].items()}
-            done.D, done.G, done.sums = arrays["D"], arrays["G"], arrays["sums"]
-        origin = (P @ self.shift.to(P.dtype)).double()
-        every = slice(None)
-        for start, block in self._blocks(first):
-            X = self.prepare(torch.from_numpy(block).to(P.device), every, P.dtype)
-            C = torch.mm(X, P.T)
-            if not self.explicit:
-                C -= origin.to(P.dtype)
-                done.sums += C.double().sum(0)
-            if power:
-                done.D.addmm_(C.T, X)
-            done.G += gram(C.T)
-            if energy:
-                done.total += self.energy(X, every)
-            row = start + len(block)
-            del block, X  # before the next is asked for
-            save(row, done)
-        for part in range(len(P) if power else 0):  # row by row: no array of the size of P
-            done.D[part] -= (done.sums[part] * self.shift).to(P.dtype)
-        done.D.mul_(f)
-        P.div_(torch.where(f == 0, 1, f))
-        return done
-
-    def _blocks(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
-        if self.X is not None:
-            step = max(1, TILE // self.X.shape[1])
-            return ((a, self.X[a : a + step]) for a in range(0, len(self.X), step))
-        return self.rows.blocks(first) if first else self.rows.blocks()
-
-    def modes(self, P: Tensor, C: Tensor | None, R: Tensor, s: Tensor) -> np.ndarray:
-        """Right vectors of A."""
-        return (R.T.to(P.dtype) @ P).cpu().numpy()

@@ -58,6 +58,14 @@ class Rows:
             Y *= self.factor[columns]
         return Y
 
+    def about(self, X: np.ndarray | None = None) -> float:
+        """|Y|_F / sqrt(T): from ``total``, or from a few of the rows ``X``, or of the first."""
+        if self.total is not None:
+            return float((self.total / self.shape[0]) ** 0.5)
+        some = next(iter(self.blocks()))[1] if X is None else X
+        Y = self.scaled(some[:: max(1, len(some) // 8)])
+        return float(np.linalg.norm(Y) / len(Y) ** 0.5)
+
     def tiles(self, rows: int) -> Iterator[slice]:
         """Ranges of columns such that so many rows of them take ``TILE_BYTES`` in float64."""
         width = max(64, TILE_BYTES // (8 * max(rows, 1)))
