@@ -135,5 +135,6 @@ class Autoencoder(Reducer):
 def _check_part(name: str, value: object, kind: Any, example: str) -> None:
     if not isinstance(value, kind):
         raise OptionError(
-            f"{name} is {value!r}. Expected something like {example}; type {name}=romae.{example}."
+            f"{name} is a {type(value).__name__}: {value!r}. Expected one such as {example}; type "
+            f"{name}=romae.{example}"
         )
