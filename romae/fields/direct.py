@@ -3,8 +3,9 @@
     file bytes  --preadv-->  chunk  --filters undone-->  stored values  --decode-->  values
 
 Where the chunks lie is learned once by h5py (:mod:`romae.fields.chunks`); each read opens the
-file, gathers the chunks it touches on a few threads of its own and ends them, so that nothing is
-held between reads: no thread, lock or file that a fork, a pickle or another library could meet.
+file and plans pieces of work that gather the chunks it touches (:mod:`romae.fields.gather`), for
+the threads of whoever reads. Nothing is held between reads: no thread, lock or file that a fork, a
+pickle or another library could meet.
 ``decode`` is xarray's own chain of functions for fill values and packing, applied per chunk, so
 that the values are xarray's bit for bit. What does not lend itself to this is read by xarray.
 """
@@ -14,15 +15,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
 from romae.fields.chunks import Table, identity, learn
-from romae.fields.gather import ChunkError, Reading, TornError
+from romae.fields.gather import ChunkError, File, Part, Reading, TornError
+from romae.fields.grid import Target
 
-__all__ = ["ChunkError", "Origin", "Tables", "TornError", "find_origin"]
+__all__ = ["ChunkError", "Origin", "Part", "Plan", "Tables", "Target", "TornError", "find_origin"]
 
 Key = tuple[int | slice, ...]
 
@@ -36,36 +38,40 @@ class Origin:
     functions: tuple[Callable[[np.ndarray], Any], ...]
 
 
+class Plan(NamedTuple):
+    """Pieces of work that fill an array; ``heavy``: they compute, threads help."""
+
+    parts: list[Part]
+    heavy: bool
+
+
 class Tables(dict[str, Table | None]):
     """Tables by variable, learned when first needed; pickled without them."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Tables, ())
 
-    def read_into(self, out: np.ndarray, variable: xr.Variable, name: str, key: Key) -> bool:
-        """Fill ``out`` with ``variable[key]``, False where that has to be left to xarray.
+    def plan(self, out: Target, variable: xr.Variable, name: str, key: Key) -> Plan | None:
+        """What fills ``out`` with ``variable[key]``, None where that has to be left to xarray.
 
-        ``out`` has one axis per slice of ``key``. Raises :class:`TornError` and
-        :class:`ChunkError`, after which ``out`` holds anything.
+        ``out`` has one axis per slice of ``key``. This, and the work, raise :class:`TornError`,
+        and the work :class:`ChunkError`, after which ``out`` holds anything.
         """
         if self.get(name, ()) is None or not hasattr(os, "preadv"):
-            return False
+            return None
         found = find_origin(variable)
         if found is None:
             self[name] = None
-            return False
+            return None
         try:
-            file = os.open(found.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            file = File(found.path)
         except OSError as error:
             raise TornError(f"the file does not open any more: {error}") from error
-        try:
-            table = self._current(name, found, file, variable.shape)
-            if table is None:
-                return False
-            Reading(table, found.functions, file).run(out, key)
-            return True
-        finally:
-            os.close(file)
+        table = self._current(name, found, file.number, variable.shape)
+        if table is None:
+            return None
+        reading = Reading(table, found.functions, file)
+        return Plan(reading.parts(out, key), reading.heavy)
 
     def _current(
         self, name: str, origin: Origin, file: int, shape: tuple[int, ...]

@@ -9,7 +9,9 @@ list of its segments in time order; snapshot t lies in segment j where
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,9 @@ import numpy as np
 import xarray as xr
 
 from romae.errors import UnreadableFileError
-from romae.fields.direct import ChunkError, Tables, TornError
+from romae.fields.direct import ChunkError, Part, Plan, Tables, Target, TornError
+from romae.fields.grid import put, wanted
+from romae.fields.work import Scratch, Task
 
 if TYPE_CHECKING:
     from romae.fields.layout import Layout
@@ -44,49 +48,103 @@ class Segment:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def read_into(self, out: np.ndarray, start: int, stop: int, layout: Layout) -> None:
-        """Fill ``out`` (stop - start, C, *space) with snapshots ``start`` to ``stop``.
+    def plan(self, out: Target, start: int, stop: int, layout: Layout) -> list[Task]:
+        """What fills ``out`` with snapshots ``start`` to ``stop``, in any order.
 
-        By byte ranges where the file lends itself to it (:mod:`romae.fields.direct`), else by
-        the library; the values are the same.
+        ``out``: an array (stop - start, C, *space) or a list of arrays (C, *space), None for
+        snapshots that are not wanted. By byte ranges where the file lends itself to it
+        (:mod:`romae.fields.direct`), else by the library; the values are the same.
         """
-        steps = self.steps[start:stop]
+        steps, tasks = self.steps[start:stop], list[Task]()
         for c, f in enumerate(layout.fields):
-            chunk = ""
-            try:
-                try:
-                    if self._read_direct(out[:, c], f.name, steps, layout):
-                        continue
-                except ChunkError as error:  # the library may know better, or says why not
-                    self.tables[f.name] = None
-                    chunk = f" ({error})"
-                stride = steps.step if steps.step > STRIDE_LIMIT else 1
-                piece = self._read(f.name, slice(steps[0], steps[-1] + 1, stride), layout)
-                out[:, c] = piece[:: steps.step // stride]
-            except (OSError, RuntimeError, TornError) as error:
-                raise UnreadableFileError(
-                    f"{self.label}: cannot read {f.name!r} at time indices {steps[0]} to "
-                    f"{steps[-1]}: {error}{chunk}. The file may be damaged or incomplete; copy it "
-                    "again, or leave it out"
-                ) from error
+            channel = _channel(out, c)
+            with self._named(f.name, steps):
+                plan = self._plan_direct(channel, f.name, steps, layout)
+            if plan is None:
+                work = partial(self._by_library, channel, f.name, steps, layout)
+                tasks.append(Task(work, heavy=False))
+                continue
+            for part in plan.parts:
+                inner = channel[part.span], f.name, steps[part.span]
+                work = partial(self._by_part, part, *inner, layout)
+                tasks.append(Task(work, plan.heavy))
+        return tasks
 
-    def _read_direct(self, out: np.ndarray, name: str, steps: range, layout: Layout) -> bool:
-        """Fill ``out`` (time, *space); False where the library has to do it."""
+    def _by_part(
+        self, part: Part, out: Target, name: str, steps: range, layout: Layout, scratch: Scratch
+    ) -> None:
+        with self._named(name, steps):
+            try:
+                part.work(scratch)
+                return
+            except ChunkError as error:  # the library may know better, or says why not
+                self.tables[name] = None
+                why = str(error)
+        self._by_library(out, name, steps, layout, scratch, why)
+
+    def _by_library(
+        self,
+        out: Target,
+        name: str,
+        steps: range,
+        layout: Layout,
+        scratch: Scratch,
+        why: str = "",
+    ) -> None:
+        """Fill ``out`` (time, *space) as xarray reads."""
+        first, last = wanted(out)
+        if first == last:
+            return
+        out, steps = out[first:last], steps[first:last]
+        stride = steps.step if steps.step > STRIDE_LIMIT else 1
+        with self._named(name, steps, why):
+            piece = self._read(name, slice(steps[0], steps[-1] + 1, stride), layout)
+        put(out, piece[:: steps.step // stride])
+
+    @contextmanager
+    def _named(self, name: str, steps: range, why: str = "") -> Iterator[None]:
+        """Errors of reading with the file, the variable and the times that they concern."""
+        try:
+            yield
+        except (OSError, RuntimeError, TornError) as error:
+            more = f" ({why})" if why else ""
+            raise UnreadableFileError(
+                f"{self.label}: cannot read {name!r} at time indices {steps[0]} to {steps[-1]}: "
+                f"{error}{more}. The file may be damaged or incomplete; copy it again, or leave "
+                "it out"
+            ) from error
+
+    def _plan_direct(self, out: Target, name: str, steps: range, layout: Layout) -> Plan | None:
+        """Pieces of work that fill ``out`` (time, *space); None where the library has to do it."""
         variable = self.dataset.variables[name]
         dims = list(map(str, variable.dims))
         if not set(layout.space) <= set(dims):
-            return False
+            return None
         index: dict[str, int | slice] = {d: slice(None) for d in layout.space}
         index[layout.time] = slice(steps[0], steps[-1] + 1, steps.step)
         if layout.case is not None and self.case is not None:
             index[layout.case] = self.case
         have = [layout.time, *layout.space]
+        key = tuple(index.get(d, 0) for d in dims)
         if layout.time not in dims:
+            if out[0] is None:
+                return Plan([], heavy=False)
             out, have = out[0], list(layout.space)
         kept = [d for d in dims if d in have]
-        turned = out.transpose([have.index(d) for d in kept])
-        key = tuple(index.get(d, 0) for d in dims)
-        return self.tables.read_into(turned, variable, name, key)
+        order = [have.index(d) for d in kept]
+        if isinstance(out, np.ndarray):
+            plan = self.tables.plan(out.transpose(order), variable, name, key)
+        elif order[0] != 0:
+            return None
+        else:
+            inner = [o - 1 for o in order[1:]]
+            if inner != sorted(inner):
+                out = [None if r is None else r.transpose(inner) for r in out]
+            plan = self.tables.plan(out, variable, name, key)
+        if plan is not None and (not order or order[0] != 0 or layout.time not in dims):
+            whole = slice(0, len(steps))  # time is not the first axis: a part is of all times
+            plan = Plan([Part(p.work, whole) for p in plan.parts], plan.heavy)
+        return plan
 
     def _read(self, name: str, span: slice, layout: Layout) -> np.ndarray:
         variable = self.dataset.variables[name]
@@ -161,3 +219,9 @@ def storage_chunk(dataset: xr.Dataset, names: tuple[str, ...], time: str) -> int
             size = max(size, default=1)
         largest = max(largest, int(size))
     return largest
+
+
+def _channel(out: Target, c: int) -> Target:
+    if isinstance(out, np.ndarray):
+        return out[:, c]
+    return [None if row is None else row[c] for row in out]

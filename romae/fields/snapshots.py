@@ -18,10 +18,12 @@ import xarray as xr
 from romae.errors import DataError, OptionError
 from romae.fields.blocks import BLOCK_BYTES, Block, cut_ranges
 from romae.fields.fingerprint import fingerprint
+from romae.fields.grid import Target
 from romae.fields.layout import Layout
 from romae.fields.segments import Trajectory
 from romae.fields.split import cut_points, take_cases
 from romae.fields.times import common_step
+from romae.fields.work import Task, run_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,13 +124,8 @@ class Snapshots:
         self, start: int, stop: int, case: int = 0, *, out: np.ndarray | None = None
     ) -> np.ndarray:
         """As :meth:`read`, with whatever the source holds at masked points."""
-        trajectory = self._trajectory(case)
-        if not 0 <= start <= stop <= len(trajectory):
-            raise OptionError(
-                f"cannot read snapshots {start} to {stop}: case {case} has {len(trajectory)}. "
-                f"Expected 0 <= start <= stop <= {len(trajectory)}"
-            )
         shape = (stop - start, self.layout.channels, *self.layout.shape)
+        self._check_range(start, stop, case)
         if out is None:
             out = np.empty(shape, self.dtype)
         elif out.shape != shape or out.dtype != self.dtype:
@@ -136,9 +133,29 @@ class Snapshots:
                 f"out has shape {out.shape} of {out.dtype}. Expected {shape} of {self.dtype}; "
                 "leave it out for a new array"
             )
-        for segment, a, b, where in trajectory.pieces(start, stop):
-            segment.read_into(out[where : where + b - a], a, b, self.layout)
+        run_tasks(self.plan(start, stop, case, out), out.nbytes)
         return out
+
+    def plan(self, start: int, stop: int, case: int, out: Target) -> list[Task]:
+        """What :meth:`read_raw` does to fill ``out``: tasks in any order, on any threads.
+
+        ``out`` may be a list of arrays (C, *space), one per snapshot, None for those that are not
+        wanted: chunks of which nothing is wanted are not read.
+        """
+        self._check_range(start, stop, case)
+        return [
+            task
+            for segment, a, b, where in self.trajectories[case].pieces(start, stop)
+            for task in segment.plan(out[where : where + b - a], a, b, self.layout)
+        ]
+
+    def _check_range(self, start: int, stop: int, case: int) -> None:
+        trajectory = self._trajectory(case)
+        if not 0 <= start <= stop <= len(trajectory):
+            raise OptionError(
+                f"cannot read snapshots {start} to {stop}: case {case} has {len(trajectory)}. "
+                f"Expected 0 <= start <= stop <= {len(trajectory)}"
+            )
 
     def block_ranges(self, nbytes: int = BLOCK_BYTES) -> list[tuple[int, int, int]]:
         """(case, start, stop) of every block of about ``nbytes``: see :meth:`blocks`."""
