@@ -61,7 +61,13 @@ def _rows(shape: tuple[int, ...]) -> int:
 
 
 def finite_blocks(snapshots: Snapshots, nbytes: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(case, values (b, C, *space)) in order; stray NaN and infinities are refused."""
+    """(case, values (b, C, *space)) in order; stray NaN and infinities are refused.
+
+    Read by blocks of ``nbytes`` and handed out by batches: errors take several times their size.
+    """
     for block in snapshots.blocks(nbytes):
         check_values(snapshots, block.case, block.start, block.values)
-        yield block.case, block.values
+        rows = _rows(block.values.shape[1:])
+        for start in range(0, len(block.values), rows):
+            yield block.case, block.values[start : start + rows]
+        del block  # before the next is read: one is held, not two

@@ -25,6 +25,7 @@ from torch import Tensor
 from romae.errors import DataError, OptionError
 from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
+from romae.progress import track
 from romae.reducers import labels
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData, scaled_batches
@@ -144,10 +145,16 @@ class Reducer(Saved):
         snapshots = open_snapshots(data)
         self._ready()
         self.layout.check_same(snapshots.layout, f"{self.name}.encode")
-        codes: list[list[np.ndarray]] = [[] for _ in range(snapshots.cases)]
-        for case, x in self.batches(snapshots):
-            codes[case].append(self.encode_tensor(x).cpu().numpy())
-        return labels.latents([np.concatenate(c) for c in codes], snapshots)
+        # Filled in place: small arrays kept between large ones would fragment the heap until it
+        # had grown by the size of the file.
+        codes = [np.empty((n, self.latent), np.float32) for n in snapshots.lengths]
+        done = [0] * snapshots.cases
+        with track(len(snapshots), "encoding") as task:
+            for case, x in self.batches(snapshots):
+                start, done[case] = done[case], done[case] + len(x)
+                codes[case][start : done[case]] = self.encode_tensor(x).cpu().numpy()
+                task.advance(len(x))
+        return labels.latents(codes, snapshots)
 
     def batches(self, snapshots: Snapshots) -> Iterator[tuple[int, Tensor]]:
         """(case, scaled tensor (b, C, *space)) block by block, in order, on our device."""

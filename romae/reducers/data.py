@@ -49,3 +49,4 @@ def scaled_batches(
         check_values(snapshots, block.case, block.start, block.values)
         for values in torch.from_numpy(block.values).split(rows):
             yield block.case, scale.forward(values.to(device))
+        del block, values  # before the next is read: one block is held, not two
