@@ -12,6 +12,7 @@ from romae.cli.lazy import LazyGroup
 _COMMANDS = {
     "data": "romae.cli.data:data",
     "info": "romae.cli.info:info",
+    "modes": "romae.cli.modes:modes",
     "fit": "romae.cli.fit:fit",
     "encode": "romae.cli.encode:encode",
     "decode": "romae.cli.decode:decode",

@@ -49,8 +49,9 @@ def spectral_pod(
     window : ``hann``, ``hamming`` or ``boxcar``, which alone keeps the energy exactly.
     modes : modes kept at each frequency.
     frequencies : where mode shapes are kept: ``peaks``, the four largest maxima of the first
-        mode's energy; a list, in the units of the result, each taken to the nearest there is; or
-        None for none. Each costs ``modes`` complex fields of memory.
+        mode's energy at which it is three times that of the second or more; a list, in the units
+        of the result, each taken to the nearest there is; or None for none. Each costs ``modes``
+        complex fields of memory.
     pod : the POD whose coordinates are used, fitted here unless it is. By default all modes of
         data up to 256 MiB, else 256 modes.
 
@@ -110,7 +111,7 @@ def spectral_pod(
     if frequencies is None:
         return result
     if isinstance(frequencies, str):
-        where = peaks(found.energy[:, 0], PEAKS)
+        where = peaks(found.energy, PEAKS)
     else:
         where = np.unique([np.abs(axis.values - f).argmin() for f in frequencies])
     return xr.merge([result, shapes(pod, found, where, axis)], combine_attrs="override")

@@ -26,6 +26,8 @@ import numpy as np
 
 Window = Literal["hann", "hamming", "boxcar"]
 
+STANDS_OUT = 3.0  # energy of the first mode over that of the second, at a peak
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -80,13 +82,20 @@ def spectrum(
 
 
 def peaks(energy: np.ndarray, most: int) -> np.ndarray:
-    """Positions of the ``most`` largest local maxima of ``energy`` (F,), in order; one at least.
+    """Positions of the ``most`` largest local maxima of the first mode, in order; one at least.
 
-    Frequency 0 is no peak, unless there is no other frequency.
+    ``energy`` (F, m). Of maxima only those count at which the first mode stands out from the
+    second by ``STANDS_OUT``: in noise the first mode has maxima everywhere. Frequency 0 is no
+    peak, unless there is no other.
     """
-    padded = np.concatenate([energy, [-np.inf]])
-    inside = np.arange(1, len(energy))
-    found = inside[(energy[1:] > energy[:-1]) & (padded[1:-1] >= padded[2:])]
+    first = energy[:, 0]
+    inside = np.arange(1, len(first))
+    if not len(inside):
+        return np.zeros(1, int)
+    padded = np.append(first, -np.inf)
+    found = inside[(first[1:] > first[:-1]) & (first[1:] >= padded[2:])]
+    if energy.shape[1] > 1:
+        found = found[first[found] >= STANDS_OUT * energy[found, 1]]
     if not len(found):
-        found = inside[np.argsort(energy[1:])[-1:]] if len(inside) else np.zeros(1, int)
-    return np.sort(found[np.argsort(energy[found])[::-1][:most]])
+        found = inside[np.argsort(first[1:])[-1:]]
+    return np.sort(found[np.argsort(first[found])[::-1][:most]])

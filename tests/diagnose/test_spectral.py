@@ -153,6 +153,9 @@ def test_small_parts():
     assert list(starts(10, 4, 0.5)) == [0, 2, 4, 6]
     assert list(starts(4, 4, 0.99)) == [0]
     np.testing.assert_allclose(window_of("hann", 4), [0, 0.5, 1, 0.5])
-    assert list(peaks(np.array([9.0, 1, 3, 2, 5]), 4)) == [2, 4]
-    assert list(peaks(np.array([9.0, 1, 3, 2, 5]), 1)) == [4]
-    assert list(peaks(np.array([9.0, 4, 3, 2]), 2)) == [1]
+    first = np.array([9.0, 1, 3, 2, 5])
+    assert list(peaks(first[:, None], 4)) == [2, 4]
+    assert list(peaks(first[:, None], 1)) == [4]
+    assert list(peaks(np.array([[9.0], [4], [3], [2]]), 2)) == [1]
+    noisy = np.stack([first, np.array([0, 0, 2.0, 0, 0])], axis=1)
+    assert list(peaks(noisy, 4)) == [4]  # at the other the second mode is as strong

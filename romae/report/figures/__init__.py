@@ -13,7 +13,7 @@ from romae.report.figures.forecasts import forecast_error
 from romae.report.figures.latents import latents
 from romae.report.figures.modes import pod_modes
 from romae.report.figures.spectrum import energy_spectrum
-from romae.report.figures.style import png, svg
+from romae.report.figures.style import png, save, svg
 
 __all__ = [
     "convergence_curves",
@@ -25,6 +25,7 @@ __all__ = [
     "png",
     "pod_modes",
     "reconstructions",
+    "save",
     "spectral_modes",
     "spod_spectrum",
     "svg",

@@ -1,5 +1,7 @@
 """Figures of diagnoses: spectral POD, and whether modes are converged."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
@@ -53,7 +55,7 @@ def spod_spectrum(spectral: xr.Dataset) -> Figure:
     if len(positive):
         ax.set_ylim(0.5 * positive.min(), 4 * total[1:].max())
     ax.set_xlabel(label("frequency", str(spectral["frequency"].attrs.get("units", ""))))
-    ax.set_ylabel(label("energy per frequency", str(spectral["energy"].attrs.get("units", ""))))
+    ax.set_ylabel(label("energy of each frequency", str(spectral["energy"].attrs.get("units", ""))))
     log_grid(ax)
     figure.legend(loc="outside upper center", ncols=energy.shape[1] + 1)
     return figure
@@ -104,7 +106,9 @@ def convergence_curves(found: xr.Dataset) -> Figure:
         if not halves:
             two.plot(k, 1 - found["energy"].values[i], **own)
     two.plot(k, 1 - found["best"].values, color=GREY, ls="--", lw=1.2, label="modes of all")
-    one.axhline(float(found.attrs["tolerance"]), color=PALETTE[3], lw=0.9)
+    tolerance = float(found.attrs["tolerance"])
+    words = f"tolerance {tolerance:g}\N{DEGREE SIGN}"
+    one.axhline(tolerance, color=PALETTE[3], lw=0.9, label=words)
     one.set_yscale("log")
     one.set_ylim(max(0.05, 0.7 * float(np.nanmin(found["angle"]))), 100)
     one.set_yticks([0.1, 1, 10, 90] if one.get_ylim()[0] < 0.5 else [1, 10, 90])

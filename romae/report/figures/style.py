@@ -161,6 +161,12 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def save(figure: Figure, path: str) -> None:
+    """Write the figure as its suffix says: png, pdf or svg."""
+    with mpl.rc_context(RC | {"pdf.fonttype": 42}):  # journals want fonts embedded as TrueType
+        figure.savefig(path, dpi=DPI, metadata=None)
+
+
 def data_uri(text: str) -> str:
     """SVG text as an address that needs no network."""
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
