@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.cases import make_case
-    from romae.compare import compare, compare_forecasts
+    from romae.compare import compare, compare_forecasts, detect
     from romae.diagnose import convergence, spectral_pod
     from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
     from romae.errors import RomaeError
@@ -35,6 +35,7 @@ __all__ = [
     "compare",
     "compare_forecasts",
     "convergence",
+    "detect",
     "load",
     "make_case",
     "open_snapshots",
@@ -56,6 +57,7 @@ _WHERE = {
     "load": "romae.model",
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
+    "detect": "romae.compare",
     "spectral_pod": "romae.diagnose",
     "convergence": "romae.diagnose",
     "RomaeError": "romae.errors",

@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from romae.compare.anomalies import detect
 from romae.compare.forecasts import compare_forecasts
 from romae.compare.reconstruction import compare
 from romae.compare.tables import ComparisonAccessor, forecast_table, table, write_comparison
@@ -16,6 +17,7 @@ __all__ = [
     "ComparisonAccessor",
     "compare",
     "compare_forecasts",
+    "detect",
     "forecast_table",
     "table",
     "write_comparison",
