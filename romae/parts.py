@@ -12,6 +12,29 @@ kw_only=True)``, name a ``kind``.
 """
 
 from romae.nets.bottlenecks import Bottleneck, Plain, Saturated
+from romae.train.adversarial import Adversarial
+from romae.train.corruptions import Masking, Noise, Patches, SensorDropout
 from romae.train.objective import MSE, Corruption, Term
+from romae.train.physics import Divergence, Physics
+from romae.train.terms import BCE, L1, Gradient, Relative, Spectral
 
-__all__ = ["MSE", "Bottleneck", "Corruption", "Plain", "Saturated", "Term"]
+__all__ = [
+    "BCE",
+    "L1",
+    "MSE",
+    "Adversarial",
+    "Bottleneck",
+    "Corruption",
+    "Divergence",
+    "Gradient",
+    "Masking",
+    "Noise",
+    "Patches",
+    "Physics",
+    "Plain",
+    "Relative",
+    "Saturated",
+    "SensorDropout",
+    "Spectral",
+    "Term",
+]

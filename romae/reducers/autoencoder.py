@@ -104,6 +104,7 @@ class Autoencoder(Reducer):
         frame = Frame(
             self.layout,
             self.scaling,
+            data.survey,
             pod.total / len(data.snapshots),
             self.latent,
             coder,

@@ -49,6 +49,10 @@ class NetworkCoder(Coder):
         weights = self.basis.weights
         return lost.sum(1) if weights is None else lost @ weights
 
+    def white(self, w: Tensor) -> Tensor:
+        """White noise of unit variance on the fields, in working coordinates."""
+        return torch.randn_like(w)
+
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, *space) -> (B, k)."""
         return self.squeeze.code(self.analyse(self.work(x)))
@@ -113,6 +117,11 @@ class ResidualCoder(NetworkCoder):
         """(B, k) -> (B, C, *space), zero where masked."""
         x = self.basis.decode(z * self.unit) + self.gain * self.decoder(z / self.spread)
         return x if self.valid is None else x * self.valid
+
+    def white(self, w: Tensor) -> Tensor:
+        """White noise, none where masked."""
+        noise = torch.randn_like(w)
+        return noise if self.valid is None else noise * self.valid
 
 
 def residual_coder(

@@ -72,6 +72,10 @@ class PODCoordinatesCoder(NetworkCoder):
         """The modes are orthonormal in W, so that distances are those of the fields."""
         return (w - v).square().sum(1) * self.unit**2
 
+    def white(self, w: Tensor) -> Tensor:
+        """White noise stays white in orthonormal coordinates."""
+        return torch.randn_like(w) / self.unit
+
     def analyse(self, w: Tensor) -> Tensor:
         """h = [a_{1..k}; 0] + E(a)."""
         return self.widen(w[:, : self.squeeze.latent]) + self.encoder(w)

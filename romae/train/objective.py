@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from romae.config import Part
-from romae.fields import Layout, Scaling
+from romae.fields import Layout, Scaling, Survey
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Frame:
 
     layout: Layout
     scaling: Scaling
+    survey: Survey
     energy: float
     latent: int
     coder: Any
