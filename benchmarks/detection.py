@@ -44,7 +44,7 @@ def disturbed(test, amplitude, seed):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--size", default="tiny")
     parser.add_argument("--file", help="the wake, if it is there already")
     parser.add_argument("--seeds", type=int, default=3)
@@ -66,7 +66,10 @@ def table(path, options):
     print("|---|---|---|---|---|---|---|")
     for model in models:
         for amplitude in (0.01, 0.02, 0.05, 0.1):
-            rows = [one(model, validation, test, amplitude, s, options) for s in range(options.seeds)]  # fmt: skip
+            rows = [
+                one(model, validation, test, amplitude, seed, options)
+                for seed in range(options.seeds)
+            ]
             cells = " | ".join(f"{v:.3g}" for v in np.median(rows, axis=0))
             print(f"| {model.name} k={model.latent} | {amplitude:.0%} | {cells} |", flush=True)
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "decode": "romae.cli.decode:decode",
     "compare": "romae.cli.compare:compare",
     "forecast": "romae.cli.forecast:forecast",
+    "detect": "romae.cli.detect:detect",
     "run": "romae.cli.run:run",
     "doctor": "romae.cli.doctor:doctor",
 }

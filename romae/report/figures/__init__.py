@@ -6,6 +6,7 @@
 Only matplotlib's objects are used, never pyplot: no state is kept and nothing is shown.
 """
 
+from romae.report.figures.anomalies import anomaly_maps, anomaly_scores
 from romae.report.figures.curves import error_bytes, error_curve, training_curves
 from romae.report.figures.diagnostics import convergence_curves, spectral_modes, spod_spectrum
 from romae.report.figures.fields import reconstructions
@@ -16,6 +17,8 @@ from romae.report.figures.spectrum import energy_spectrum
 from romae.report.figures.style import png, save, svg
 
 __all__ = [
+    "anomaly_maps",
+    "anomaly_scores",
     "convergence_curves",
     "energy_spectrum",
     "error_bytes",
