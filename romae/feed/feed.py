@@ -1,15 +1,17 @@
 """Batches of scaled snapshots for training.
 
-Two feeds with one face (``samples``, ``updates``, ``epoch(number)``):
+Two feeds with one face (``samples``, ``sizes``, ``updates``, ``epoch(number, skip=)``):
 
 * :class:`ResidentFeed` holds all snapshots as one tensor on the device, and gathers
   batches from it: the fastest, when the data fit.
-* :class:`StreamFeed` reads blocks of whole storage chunks in a random order on one thread,
-  into two buffers of several blocks each, that are reused; batches are gathered from one
-  and scaled while the other is filled.
+* :class:`StreamFeed` reads groups of blocks of whole storage chunks in a random order, each
+  snapshot straight to its row of its batch (:mod:`romae.feed.order`), ahead of the consumer
+  (:mod:`romae.feed.reader`).
 
 The order of an epoch depends on (seed, epoch) alone, so that a resumed run sees what the
-uninterrupted one saw.
+uninterrupted one saw. With ``world`` ranks each gets a contiguous part of every batch: together
+they see what one process sees. ``sizes`` are the rows of whole batches; where they do not divide by
+``world``, parts differ by one row, and a mean over a part has the weight len(part)·world / size.
 """
 
 from collections.abc import Iterator
@@ -19,38 +21,55 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from romae.feed.reader import Reader, Throughput
+from romae.feed.order import Group, batch_sizes, check_rank, generator, groups, permutation, share
+from romae.feed.pool import Pool
+from romae.feed.reader import Load, Reader, Throughput
 from romae.feed.scale import TensorScaling
 from romae.fields import Scaling, Snapshots
 
 RESIDENT_BYTES = 2 << 30  # snapshots of up to this many bytes are held as one tensor
 BLOCK_BYTES = 64 << 20
 
+Batch = tuple[np.ndarray, int]  # an array of the pool, and its rows that count
+
 
 class ResidentFeed:
     """Batches gathered from a tensor (T, ...) that is already on the device."""
 
-    def __init__(self, data: Tensor, *, batch: int, shuffle: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self,
+        data: Tensor,
+        *,
+        batch: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        check_rank(rank, world)
         self.data, self.batch, self.shuffle, self.seed = data, batch, shuffle, seed
+        self.rank, self.world = rank, world
         self.samples = len(data)
-        self.updates = -(-self.samples // batch)
+        self.sizes = batch_sizes(self.samples, batch, world)
+        self.updates = len(self.sizes)
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """Every snapshot once, in batches of nearly equal size."""
-        order = _order(self.samples, self.seed, number) if self.shuffle else None
-        for part in np.array_split(np.arange(self.samples), self.updates):
-            if order is None:
-                yield self.data[part[0] : part[-1] + 1]
-            else:
-                yield self.data[order[part[0] : part[-1] + 1].to(self.data.device)]
+    def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
+        """Every snapshot once, in batches of nearly equal size, without the first ``skip``."""
+        order = permutation(self.samples, self.seed, number) if self.shuffle else None
+        start = sum(self.sizes[:skip])
+        for n in self.sizes[skip:]:
+            a, b = share(n, self.rank, self.world)
+            where = slice(start + a, start + b)
+            yield self.data[where if order is None else order[where].to(self.data.device)]
+            start += n
 
 
 class StreamFeed:
-    """Batches read block by block into two buffers, in which they are shuffled.
+    """Batches read group by group, ahead of the consumer.
 
-    Without ``scaling`` they come in physical units.
-
-    Blocks are taken in random order, ``mix`` of them are shuffled together.
+    Blocks of about ``block_bytes`` are taken in random order, ``mix`` of them are shuffled
+    together. Without ``scaling`` batches come in physical units. Memory: two groups, and
+    whatever batches the consumer holds.
     """
 
     def __init__(
@@ -64,64 +83,97 @@ class StreamFeed:
         device: torch.device | str = "cpu",
         block_bytes: int = BLOCK_BYTES,
         mix: int = 4,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.batch, self.shuffle, self.seed = batch, shuffle, seed
+        check_rank(rank, world)
+        self.snapshots, self.batch, self.shuffle, self.seed = snapshots, batch, shuffle, seed
         self.device, self.mix = torch.device(device), mix if shuffle else 1
+        self.rank, self.world = rank, world
         self.scaling = None if scaling is None else TensorScaling(scaling, device)
         self.ranges = snapshots.block_ranges(block_bytes)
         self.samples = len(snapshots)
-        self.updates = -(-self.samples // batch)
-        self._reader = Reader(snapshots, pinned=self.device.type == "cuda")
-
-    @property
-    def throughput(self) -> Throughput:
-        """Bytes read so far, the seconds that took and the seconds the consumer waited."""
-        return self._reader.throughput
+        self.sizes = batch_sizes(self.samples, batch, world)
+        self.updates = len(self.sizes)
+        self.throughput = Throughput()  # bytes read so far, and seconds
+        shape = (-(-max(self.sizes, default=0) // world), *snapshots.shape[1:])
+        dtype = torch.float32 if snapshots.dtype.itemsize == 4 else torch.float64
+        self._pool = Pool(shape, dtype, pinned=self.device.type == "cuda")
+        self._shares = [share(n, rank, world) for n in self.sizes]
 
     def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
-        """Every snapshot once, in batches of ``batch`` and a last smaller one.
+        """Every snapshot once, in batches of nearly equal size.
 
-        ``skip`` batches at the start are left out, and as far as possible not read: an epoch
-        that was interrupted goes on where it was.
+        ``skip`` batches at the start are left out and not read: an epoch that was interrupted
+        goes on where it was. An error of reading comes in the place of the first batch that it
+        concerns.
         """
-        ranges = list(self.ranges)
+        ranges, random = list(self.ranges), None
         if self.shuffle:
-            ranges = [ranges[i] for i in _order(len(ranges), self.seed, number).tolist()]
-        groups = [ranges[i : i + self.mix] for i in range(0, len(ranges), self.mix)]
-        left, first = skip * self.batch, 0  # snapshots still to leave out
-        while first < len(groups) and (n := sum(b - a for _, a, b in groups[first])) <= left:
-            left, first = left - n, first + 1
-        parts: list[Tensor] = []  # of the next batch
-        with closing(self._reader.groups(groups[first:])) as read:  # closed if the consumer stops
-            for i, raw in enumerate(read, first):
-                for part in self._parts(raw, self.seed + 1 + i, number, left, parts):
-                    parts.append(part)
-                    if sum(map(len, parts)) == self.batch:
-                        yield torch.cat(parts) if len(parts) > 1 else part
-                        parts.clear()
-                left = 0
-        if parts:
-            yield torch.cat(parts)
+            ranges = [ranges[i] for i in permutation(len(ranges), self.seed, number).tolist()]
+            random = generator(self.seed + 1, number)
+        found = groups(ranges, self.mix, self.sizes, random)
+        reader = Reader(self._loads(found, skip), self.throughput)
+        with closing(reader.results()) as results:  # closed if the consumer stops
+            for batches in results:
+                batches.reverse()
+                while batches:  # each is let go before the next is asked for
+                    yield self._tensor(*batches.pop())
 
-    def _parts(
-        self, raw: Tensor, seed: int, number: int, start: int, open_batch: list[Tensor]
-    ) -> Iterator[Tensor]:
-        """Scaled pieces of one buffer, each as long as the open batch lacks."""
-        order = _order(len(raw), seed, number) if self.shuffle else None
-        if self.device.type != "cpu":
-            raw = raw.to(self.device, non_blocking=True)
-            order = order if order is None else order.to(self.device)
-            if self.device.type == "cuda":
-                torch.cuda.current_stream(self.device).synchronize()  # the buffer is reused
-        while start < len(raw):
-            stop = min(len(raw), start + self.batch - sum(map(len, open_batch)))
-            where = slice(start, stop) if order is None else order[start:stop]
-            part = _copy(raw, where) if self.device.type == "cpu" else raw[where]
-            if self.scaling is None:
-                yield part.float()
-            else:
-                yield self.scaling.forward(part, overwrite=True)
-            start = stop
+    def _loads(self, found: Iterator[Group], skip: int) -> Iterator[Load[list[Batch]]]:
+        """What to read for each group, with the batches that are complete then."""
+        whole: dict[int, np.ndarray] = {}  # batches that are not complete yet
+        done = skip
+        for group in found:
+            rows, read = self._rows(group, skip, whole), 0
+            tasks, at = [], 0
+            for case, a, b in group.ranges:
+                part = rows[at : at + b - a]
+                at += b - a
+                wanted = [i for i, row in enumerate(part) if row is not None]
+                if wanted:
+                    tasks += self.snapshots.plan(a, b, case, part)
+                    read += len(wanted)
+            complete = range(done, max(done, group.last))
+            done = complete.stop
+            batches = [(whole.pop(b), self._shares[b][1] - self._shares[b][0]) for b in complete]
+            self._pool.spare = max(self._pool.spare, 2 * len(batches) + 2)
+            if tasks or batches:
+                yield Load(tasks, batches, read * self._row_bytes)
+
+    def _rows(
+        self, group: Group, skip: int, whole: dict[int, np.ndarray]
+    ) -> list[np.ndarray | None]:
+        """The place of each snapshot of the group, None for those of other ranks and before."""
+        rows: list[np.ndarray | None] = []
+        for b, row in zip(group.batch.tolist(), group.row.tolist(), strict=True):
+            first, stop = self._shares[b]
+            if b < skip or not first <= row < stop:
+                rows.append(None)
+                continue
+            if b not in whole:
+                whole[b] = self._pool.take()
+            rows.append(whole[b][row - first])
+        return rows
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.snapshots.layout.size * self.snapshots.dtype.itemsize
+
+    def _tensor(self, values: np.ndarray, rows: int) -> Tensor:
+        """Scaled, on the device."""
+        if self.device.type == "cuda":
+            x = torch.from_numpy(values[:rows]).to(self.device, non_blocking=True)
+            torch.cuda.current_stream(self.device).synchronize()  # the array is used again
+            self._pool.give(values)
+        else:
+            x = self._pool.lend(values, rows).to(self.device)
+        if self.scaling is not None:
+            return self.scaling.forward(x, overwrite=True)
+        mask = self.snapshots.layout.mask
+        if mask is not None:
+            x.masked_fill_(torch.as_tensor(~mask, device=x.device), torch.nan)
+        return x.float()
 
 
 def make_feed(
@@ -133,30 +185,21 @@ def make_feed(
     seed: int = 0,
     device: torch.device | str = "cpu",
     resident_bytes: int = RESIDENT_BYTES,
+    rank: int = 0,
+    world: int = 1,
 ) -> ResidentFeed | StreamFeed:
-    """A resident feed when the float32 snapshots fit ``resident_bytes``, else a stream."""
-    stream = StreamFeed(snapshots, scaling, batch=batch, shuffle=shuffle, seed=seed, device=device)
+    """A resident feed when the float32 snapshots fit ``resident_bytes``, else a stream.
+
+    ``batch`` counts the snapshots of all ``world`` ranks together. Raises :class:`OptionError`
+    where a batch would leave a rank with none.
+    """
+    options = {"batch": batch, "seed": seed, "rank": rank, "world": world}
     T, C, *space = snapshots.shape
     if 4 * T * C * int(np.prod(space)) > resident_bytes:
-        return stream
+        return StreamFeed(snapshots, scaling, shuffle=shuffle, device=device, **options)
+    batch_sizes(T, batch, world)  # fails before anything is read
     data, filled = torch.empty((T, C, *space), device=device), 0
-    ordered = StreamFeed(snapshots, scaling, batch=batch, shuffle=False, device=device)
-    for part in ordered.epoch(0):
+    for part in StreamFeed(snapshots, scaling, batch=batch, shuffle=False, device=device).epoch(0):
         data[filled : filled + len(part)] = part
         filled += len(part)
-    return ResidentFeed(data, batch=batch, shuffle=shuffle, seed=seed)
-
-
-def _copy(raw: Tensor, where: slice | Tensor) -> Tensor:
-    """Rows of ``raw``, copied by numpy on this thread.
-
-    The parallel loops of torch wait for all their threads, a thousand times an epoch, while the
-    reader wants the processors: on two busy ones this cost more than it gave.
-    """
-    index = where if isinstance(where, slice) else where.numpy()
-    return torch.from_numpy(np.array(raw.numpy()[index], copy=isinstance(where, slice)))
-
-
-def _order(n: int, seed: int, epoch: int) -> Tensor:
-    """Permutation of n that depends on (seed, epoch) alone."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+    return ResidentFeed(data, shuffle=shuffle, **options)
