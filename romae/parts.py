@@ -11,7 +11,7 @@ In files and on the command line a part is its kind, ``"plain"``, or a table wit
 kw_only=True)``, name a ``kind``.
 """
 
-from romae.nets.bottlenecks import Bottleneck, Plain, Saturated
+from romae.nets.bottlenecks import Bottleneck, Ordered, Plain, Saturated, Variational
 from romae.train.adversarial import Adversarial
 from romae.train.corruptions import Masking, Noise, Patches, SensorDropout
 from romae.train.objective import MSE, Corruption, Term
@@ -29,6 +29,7 @@ __all__ = [
     "Gradient",
     "Masking",
     "Noise",
+    "Ordered",
     "Patches",
     "Physics",
     "Plain",
@@ -37,4 +38,5 @@ __all__ = [
     "SensorDropout",
     "Spectral",
     "Term",
+    "Variational",
 ]

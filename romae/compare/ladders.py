@@ -6,7 +6,8 @@ encoding serves all ranks,
 
     z = E(x) in R^k,      x^_j = D_j(z_1 ... z_j),      j in {1, 2, 3, 4, 6, 8, 12, 16, ...}.
 
-Any reducer with a method ``truncate(j)`` is taken to be nested. Others have one rung.
+Any reducer with a method ``truncate(j)`` is taken to be nested, unless it says ``nested = False``.
+Others have one rung.
 """
 
 import hashlib
@@ -114,7 +115,7 @@ def ladders(models: Models, *, pod_curve: bool = True) -> list[Ladder]:
     taken: set[str] = set()
     result: list[Ladder] = []
     for name, reducer in rows.items():
-        if pod_curve and hasattr(reducer, "truncate"):
+        if pod_curve and hasattr(reducer, "truncate") and getattr(reducer, "nested", True):
             # A name of the caller's own is kept, with the rank behind it.
             stem = name.removesuffix(f" k={reducer.latent}")
             rungs = tuple(

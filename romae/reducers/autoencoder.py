@@ -10,12 +10,14 @@ Graham 2022, "Data-driven reduced-order modeling of spatiotemporal chaos with ne
 ordinary differential equations").
 """
 
+import copy
 import hashlib
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 
+from romae.bundle import Bundle
 from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed
 from romae.fields import Snapshots
@@ -69,6 +71,58 @@ class Autoencoder(Reducer):
             _check_part("objective", term, Term, "parts.MSE()")
         self.bottleneck, self.corruption, self.scale = bottleneck, corruption, scale
         self.train = self.default_train if train is None else train
+        self._inside: int | None = None
+
+    @property
+    def inside(self) -> int:
+        """Number of latents of the networks: ``latent``, unless it was truncated."""
+        return self._inside or self.latent
+
+    @property
+    def nested(self) -> bool:
+        """Whether the first latents are of use without the others, for :meth:`truncate`."""
+        return self.bottleneck.nested
+
+    def truncate(self, latent: int) -> Self:
+        """The same reducer with the first ``latent`` latents, the others zero.
+
+        Raises :class:`romae.errors.OptionError` unless the bottleneck orders the latents.
+        """
+        module = self._coder_ready()
+        if not self.nested:
+            raise OptionError(
+                f"{self.name}.truncate: the bottleneck {self.bottleneck.kind!r} leaves the latents "
+                f"without order. Type bottleneck=romae.parts.Ordered(), or {self.name}({latent})."
+            )
+        if check_whole("latent", latent) > self.latent:
+            raise OptionError(
+                f"this {self.name} has {self.latent} latents; truncate to {latent} asks for what "
+                f"it does not hold. Truncate to 1 ... {self.latent}."
+            )
+        short, short.module = copy.copy(self), copy.copy(module)
+        short.module.kept = short.latent = latent
+        short._inside = self.inside
+        return short
+
+    @property
+    def findings(self) -> dict[str, float]:
+        """What the bottleneck says about the latents: codes in use, rank, ..."""
+        return self._coder_ready().squeeze.report()
+
+    def _fitted_scalars(self) -> dict[str, Any]:
+        return {"latent": self.latent, "_inside": self._inside}
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> Self:
+        """The fitted reducer that ``to_bundle`` described, truncated as it was."""
+        self = super().from_bundle(bundle)
+        self._coder_ready().kept = self.latent
+        return self
+
+    def _coder_ready(self) -> NetworkCoder:
+        coder = self._ready()
+        assert isinstance(coder, NetworkCoder)
+        return coder
 
     @abstractmethod
     def _start(self, pod: Decomposition, snapshots: int) -> NetworkCoder:
@@ -90,6 +144,7 @@ class Autoencoder(Reducer):
         )
 
     def _fit(self, data: FitData) -> Coder:
+        self._inside = None
         train_set, valid_set = data.held_out()
         pod = decompose_fields(data, self._modes_needed(data.snapshots))
         if len(pod.modes) < self.latent:
@@ -101,6 +156,10 @@ class Autoencoder(Reducer):
             torch.manual_seed(self.train.seed)
             coder = self._start(pod, len(data.snapshots))
         coder.to(data.device)
+        train_feed = self._feed(coder, train_set, data, True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.train.seed)
+            self._survey(coder, train_feed, "begin")
         frame = Frame(
             self.layout,
             self.scaling,
@@ -115,14 +174,23 @@ class Autoencoder(Reducer):
         self.history = train(
             module,
             objective,
-            self._feed(coder, train_set, data, True),
+            train_feed,
             valid_feed,
             self.train,
             label=f"{self.name} latent={self.latent}",
             data_id=self._identity(train_set, valid_set),
             folder=data.folder,
+            report=coder.squeeze.report,
         )
+        self._survey(coder, train_feed, "finish")
         return coder
+
+    def _survey(self, coder: NetworkCoder, feed: Feed, hook: Literal["begin", "finish"]) -> None:
+        """Show the bottleneck what the encoder makes of the training snapshots, if it wants it."""
+        if coder.squeeze.surveys:
+            with torch.no_grad():
+                h = torch.cat([coder.analyse(w) for w in feed.epoch(0)])
+                getattr(coder.squeeze, hook)(h)
 
     def _identity(self, train_set: Snapshots, valid_set: Snapshots | None) -> str:
         """What decides the result, besides architecture and settings of the training."""

@@ -104,7 +104,7 @@ class ConvAutoencoder(Autoencoder):
         return coder
 
     def _build(self) -> NetworkCoder:
-        return self._coder(np.zeros((self.latent, self.layout.size)))
+        return self._coder(np.zeros((self.inside, self.layout.size)))
 
     def _coder(self, modes: np.ndarray) -> ResidualCoder:
         layout = self.layout
@@ -120,7 +120,7 @@ class ConvAutoencoder(Autoencoder):
             self.head,
             self.down,
         )
-        squeeze = self.bottleneck.module(self.latent)
+        squeeze = self.bottleneck.module(self.inside)
         encoder = ConvEncoder(layout.channels, squeeze.width, spec)
-        decoder = ConvDecoder(self.latent, layout.channels, spec)
+        decoder = ConvDecoder(self.inside, layout.channels, spec)
         return residual_coder(layout, modes, squeeze, encoder, decoder)

@@ -1,6 +1,7 @@
 """The coder of every trained reducer: a network around a bottleneck.
 
-    x -> w = work(x) -> h = analyse(w) -> z = squeeze.code(h) -> w^ = synthesise(z) -> x^ = show(w^)
+    x -> w = work(x) -> h = analyse(w) -> z = squeeze.code(h)
+      -> y = squeeze.expand(z) -> w^ = synthesise(y) -> x^ = show(w^)
 
 ``work`` leads to the coordinates in which the training is done, scaled fields unless overridden.
 An implementation writes ``analyse`` and ``synthesise``; bottlenecks, objectives and corruptions
@@ -21,11 +22,15 @@ from romae.reducers.pod import LinearCoder, linear_coder
 
 
 class NetworkCoder(Coder):
-    """The chain of the module docstring; ``basis`` holds POD modes and weights."""
+    """The chain of the module docstring; ``basis`` holds POD modes and weights.
+
+    ``kept``: number of leading latents that are given out and taken; the rest are zero.
+    """
 
     def __init__(self, basis: LinearCoder, squeeze: Squeeze) -> None:
         super().__init__()
         self.basis, self.squeeze = basis, squeeze
+        self.kept = squeeze.latent
 
     @abstractmethod
     def analyse(self, w: Tensor) -> Tensor:
@@ -55,11 +60,15 @@ class NetworkCoder(Coder):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, *space) -> (B, k)."""
-        return self.squeeze.code(self.analyse(self.work(x)))
+        return self.squeeze.code(self.analyse(self.work(x)))[:, : self.kept]
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, k) -> (B, C, *space)."""
-        return self.show(self.synthesise(z))
+        return self.show(self.synthesise(self.squeeze.expand(self.fill(z))))
+
+    def fill(self, z: Tensor) -> Tensor:
+        """Latents (B, kept) as all of them (B, k), the rest zero."""
+        return F.pad(z, (0, self.squeeze.latent - z.shape[1]))
 
     def widen(self, a: Tensor) -> Tensor:
         """POD coordinates (B, k) as the beginning of h (B, squeeze.width)."""

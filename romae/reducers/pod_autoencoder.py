@@ -15,7 +15,7 @@ the energy.
 """
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ class PODAutoencoder(Autoencoder):
 
     def _coder(self, modes: np.ndarray, unit: float) -> PODCoordinatesCoder:
         basis = linear_coder(self.layout, modes)
-        squeeze = self.bottleneck.module(self.latent)
+        squeeze = self.bottleneck.module(self.inside)
         return PODCoordinatesCoder(basis, unit, squeeze, self.hidden, self.act)
 
     def _feed(self, coder: Coder, snapshots: Snapshots, data: FitData, shuffle: bool) -> Feed:
@@ -148,5 +148,5 @@ class PODAutoencoder(Autoencoder):
         batch = self.train.batch_for(len(data.snapshots))
         return ResidentFeed(torch.cat(parts), batch=batch, shuffle=shuffle, seed=self.train.seed)
 
-    def _fitted_scalars(self) -> dict[str, int]:
-        return {"latent": self.latent, "_kept": self._kept}
+    def _fitted_scalars(self) -> dict[str, Any]:
+        return {**super()._fitted_scalars(), "_kept": self._kept}

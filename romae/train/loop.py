@@ -47,6 +47,7 @@ def train(
     label: str = "training",
     data_id: str = "",
     folder: Path | None = None,
+    report: Callable[[], dict[str, float]] = dict,
 ) -> list[dict[str, float]]:
     """Train ``module`` in place and leave it with its best weights, in evaluation mode.
 
@@ -56,8 +57,8 @@ def train(
     same weights as an uninterrupted run.
 
     Returns one record per epoch: epoch, step, train (mean over the epoch), validation (at its
-    end), seconds (since the start). Raises :class:`TrainingError` on a loss that is not finite,
-    on a damaged checkpoint and on one of another run.
+    end), seconds (since the start), and what ``report()`` says. Raises :class:`TrainingError` on a
+    loss that is not finite, on a damaged checkpoint and on one of another run.
     """
     total_epochs = config.epochs_for(data.updates)
     total = total_epochs * data.updates
@@ -81,7 +82,7 @@ def train(
             held_out = _judge(module, objective, judges, state, config.seed)
             state.seconds = time.perf_counter() - started
             record = {"epoch": state.epoch, "step": state.epoch * data.updates, "train": loss}
-            record |= {"validation": held_out, "seconds": state.seconds}
+            record |= {"validation": held_out, "seconds": state.seconds, **report()}
             state.history.append(record)
             bar.advance(1, train=loss, validation=held_out)
             if folder and time.perf_counter() - saved > config.checkpoint_seconds:

@@ -3,7 +3,7 @@
 A coder works in coordinates w of its own choice (scaled fields, or POD coordinates):
 
     w~ = corruption(w)                       what the encoder sees
-    h  = analyse(w~),   z, P = bottleneck(h),   w^ = synthesise(z)
+    h  = analyse(w~),   z, P = bottleneck(h),   w^ = synthesise(expand(z))
     J  = sum_i weight_i term_i(w, w^, z, ...) + P
 
 Terms compare with the clean w. The first one,
@@ -120,7 +120,8 @@ class Training(nn.Module):
         seen = w if self.corrupt is None else self.corrupt(coder, w)
         h = coder.analyse(seen)
         z, penalty = coder.squeeze(h, progress)
-        step = Step(coder, w, seen, h, z, coder.synthesise(z), progress)
+        output = coder.synthesise(coder.squeeze.expand(z))
+        step = Step(coder, w, seen, h, z, output, progress)
         return sum((weight * measure(step) for weight, measure in self.measures), penalty)
 
 

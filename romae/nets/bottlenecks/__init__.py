@@ -1,0 +1,7 @@
+"""Bottlenecks: what stands between the encoder network and the latents."""
+
+from romae.nets.bottlenecks.base import Bottleneck, Plain, Saturated, Squeeze
+from romae.nets.bottlenecks.ordered import Ordered
+from romae.nets.bottlenecks.variational import Variational
+
+__all__ = ["Bottleneck", "Ordered", "Plain", "Saturated", "Squeeze", "Variational"]
