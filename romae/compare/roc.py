@@ -40,7 +40,10 @@ def auc(score: np.ndarray, label: np.ndarray) -> float:
     1.0
     """
     alarms, hits, _ = roc(score, label)
-    return float(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1]) / 2))
+    pairs = int(label.sum()) * int((~label).sum())
+    # In whole pairs, so that a perfect order is exactly 1.
+    doubled = np.rint(pairs * np.sum(np.diff(alarms) * (hits[1:] + hits[:-1])))
+    return float(doubled / (2 * pairs))
 
 
 def calibrated(score: np.ndarray, label: np.ndarray) -> float:

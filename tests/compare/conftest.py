@@ -99,6 +99,6 @@ def coarse(train):
     return CoarseGrid(2).fit(train, device="cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_flow():
     return travelling

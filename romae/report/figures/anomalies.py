@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from romae.conventions import CASE, TIME
 from romae.fields import Layout
@@ -15,7 +15,6 @@ from romae.report.figures.maps import draw, views
 from romae.report.figures.style import (
     PALETTE,
     WIDTH,
-    error_axis,
     label,
     log_grid,
     new_figure,
@@ -61,15 +60,14 @@ def _scores(ax: Axes, one: xr.Dataset, t: np.ndarray, kind: str) -> None:
     ax.plot(t[flagged], score[flagged], "o", ms=3, color=KIND_COLOURS[kind], zorder=3,
             label="flagged")  # fmt: skip
     ax.axhline(threshold, color="black", lw=0.9, ls="--", label="threshold")
-    if kind == "global":
-        error_axis(ax)
-    else:
+    low, high = np.nanmin(score), np.nanmax(np.append(score, threshold))
+    if high > 5 * low > 0:  # within less, a logarithm only makes the numbers odd
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        low, high = ax.get_ylim()
-        few = high / low < 10  # within a decade the minor ticks must name the axis
-        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if few else ""))
-        log_grid(ax)
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    shown = "{:.4g} %" if kind == "global" else "{:g}"
+    unit = 100 if kind == "global" else 1
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: shown.format(unit * v)))
+    log_grid(ax)
     ax.set_ylabel(YLABELS[kind])
     ax.set_title(f"{kind} score", loc="right")
 
@@ -86,7 +84,8 @@ def _roc(ax: Axes, one: xr.Dataset, kind: str) -> None:
 
 @styled
 def anomaly_maps(found: xr.Dataset, layout: Layout, *, count: int = 4, case: int = 0) -> Figure:
-    """Deviation maps of the ``count`` worst snapshots, apart in time; a circle marks the place.
+    """Deviation maps of the ``count`` worst snapshots, apart in time; a circle
+    marks the place in those that are flagged.
 
     In 1-D one picture: space over the ``SPAN`` snapshots around the worst.
     """
@@ -122,7 +121,8 @@ def anomaly_maps(found: xr.Dataset, layout: Layout, *, count: int = 4, case: int
         ax.set_xlabel(pictures[0].names[0])
     for ax in grid[:, 0]:
         ax.set_ylabel(pictures[0].names[1])
-    bar = figure.colorbar(drawn, ax=grid, location="right", fraction=0.03, pad=0.01, extend="min")
+    bar = figure.colorbar(drawn, ax=grid, location="right", fraction=0.03, pad=0.01,
+                          extend="min" if norm.vmin else "neither")  # fmt: skip
     bar.set_label("deviation, in standard deviations")
     bar.outline.set_visible(False)
     return figure
@@ -152,7 +152,7 @@ def _norm(values: np.ndarray, threshold: float) -> Any:
 
 def _mark(ax: Axes, one: xr.Dataset, layout: Layout, j: int) -> None:
     names = [f"at_{d}" for d in layout.space]
-    if all(n in one for n in names):
+    if all(n in one for n in names) and one["flagged"].sel(kind="local").values[j]:
         y, x = (float(one[n][j]) for n in names)
         ax.plot(x, y, "o", ms=16, mfc="none", mec=PALETTE[1], mew=1.4)
 
