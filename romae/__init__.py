@@ -17,12 +17,19 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.errors import RomaeError
     from romae.fields import open_snapshots
     from romae.model import ReducedModel, load
-    from romae.reducers import POD, ConvAutoencoder, PODAutoencoder, TrainConfig
+    from romae.reducers import (
+        POD,
+        VAE,
+        ConvAutoencoder,
+        PODAutoencoder,
+        TrainConfig,
+    )
 
 __all__ = [
     "DMD",
     "GRU",
     "POD",
+    "VAE",
     "Climatology",
     "ConvAutoencoder",
     "EchoState",
@@ -47,6 +54,7 @@ _WHERE = {
     "POD": "romae.reducers",
     "PODAutoencoder": "romae.reducers",
     "ConvAutoencoder": "romae.reducers",
+    "VAE": "romae.reducers",
     "TrainConfig": "romae.reducers",
     "Persistence": "romae.dynamics",
     "Climatology": "romae.dynamics",

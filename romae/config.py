@@ -98,22 +98,37 @@ def read_dataclass(cls: type[T], mapping: Mapping[str, Any], *, where: str = "co
 
 
 def read_arguments(
-    function: Callable[..., Any], mapping: Mapping[str, Any], *, where: str
+    function: Callable[..., Any],
+    mapping: Mapping[str, Any],
+    *,
+    where: str,
+    rest: Callable[..., Any] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of ``function`` from ``mapping``, by its signature and annotations.
 
-    A table becomes the dataclass that the annotation names (``train = {epochs = 5}``). Raises
-    :class:`OptionError` as :func:`read_dataclass` does; missing arguments are left to the call.
+    A table becomes the dataclass that the annotation names (``train = {epochs = 5}``). ``rest`` is
+    what ``function`` hands its ``**options`` to. Raises :class:`OptionError` as
+    :func:`read_dataclass` does; missing arguments are left to the call.
     """
-    known = [name for name in inspect.signature(function).parameters if name != "self"]
+    hints = {**(_parameters(rest) if rest else {}), **_parameters(function)}
+    for key in mapping:
+        if key not in hints:
+            raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, hints)}")
+    return {k: _read(hints[k], v, f"{where}.{k}") for k, v in mapping.items()}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    """Annotation by name of what ``function`` takes by keyword."""
     # A class has its annotations at __init__; signature finds that by itself.
     hints = get_type_hints(
         getattr(function, "__init__", function) if inspect.isclass(function) else function
     )
-    for key in mapping:
-        if key not in known:
-            raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, known)}")
-    return {k: _read(hints.get(k, Any), v, f"{where}.{k}") for k, v in mapping.items()}
+    parameters = inspect.signature(function).parameters.values()
+    return {
+        p.name: hints.get(p.name, Any)
+        for p in parameters
+        if p.name != "self" and p.kind is not p.VAR_KEYWORD
+    }
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:

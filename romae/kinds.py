@@ -1,7 +1,8 @@
 """Short names of reducers and dynamics, as the command line and study files spell them.
 
 The class name works too: ``kind = "pod-ae"`` and ``kind = "PODAutoencoder"`` are the
-same. Options are the constructor's own arguments, read strictly.
+same. Options are the constructor's own arguments, read strictly. A preset such as ``vae`` takes its
+own options and those of its network (:mod:`romae.reducers.presets`).
 """
 
 import inspect
@@ -13,7 +14,12 @@ import romae
 from romae.config import read_arguments
 from romae.errors import OptionError, nearest
 
-REDUCERS = {"pod": "POD", "pod-ae": "PODAutoencoder", "conv": "ConvAutoencoder"}
+REDUCERS = {
+    "pod": "POD",
+    "pod-ae": "PODAutoencoder",
+    "conv": "ConvAutoencoder",
+    "vae": "VAE",
+}
 DYNAMICS = {
     "persistence": "Persistence",
     "climatology": "Climatology",
@@ -36,15 +42,34 @@ def make_reducer(
     ``where`` opens the errors about options, before the kind. Raises :class:`OptionError` for
     unknown kinds and options, with the nearest name.
     """
-    cls = _lookup(kind, REDUCERS, "reducer")
+    made = _lookup(kind, REDUCERS, "reducer")
     arguments = dict(options or {})
+    where = f"{where} {kind}".strip()
+    cls = _network(made, arguments, where)
     default = getattr(cls, "default_train", None)
     if default is not None and isinstance(arguments.get("train"), Mapping):
         # One setting of a training changes that one; the others stay those of the class.
         arguments["train"] = {**asdict(default), **arguments["train"]}
     if latent is not None:
         arguments[_SIZE.get(cls.__name__, "latent")] = latent
-    return cls(**read_arguments(cls, arguments, where=f"{where} {kind}".strip()))
+    return made(**read_arguments(made, arguments, where=where, rest=cls))
+
+
+def _network(made: Any, arguments: Mapping[str, Any], where: str) -> Any:
+    """The class that ``made`` gives: itself, or the network that a preset composes."""
+    if inspect.isclass(made):
+        return made
+    from romae.reducers.presets import NETWORKS
+
+    parameter = inspect.signature(made).parameters.get("network")
+    if parameter is None:  # a preset of one network says which by its annotation
+        return inspect.signature(made, eval_str=True).return_annotation
+    network = arguments.get("network", parameter.default)
+    if network not in NETWORKS:
+        raise OptionError(
+            f"{where}.network: unknown value {network!r}. {nearest(str(network), NETWORKS)}"
+        )
+    return NETWORKS[network]
 
 
 def make_dynamics(
@@ -65,7 +90,7 @@ def make_dynamics(
 
 
 def class_name(kind: str, table: Mapping[str, str], what: str) -> str:
-    """Name of the public class that ``kind`` stands for."""
+    """Name of the public class or preset that ``kind`` stands for."""
     if kind in table.values():
         return kind
     if kind not in table:

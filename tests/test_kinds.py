@@ -6,6 +6,11 @@ import romae
 from romae.errors import OptionError
 from romae.kinds import DYNAMICS, REDUCERS, make_dynamics, make_reducer
 
+# Functions that compose a network class.
+PRESETS = {
+    n for kind in REDUCERS.items() for n in kind if not isinstance(getattr(romae, kind[1]), type)
+}
+
 
 def test_every_public_model_has_a_short_name():
     from romae import dynamics, reducers
@@ -20,7 +25,21 @@ def test_every_public_model_has_a_short_name():
 def test_reducers(kind):
     made = make_reducer(kind, 3)
     assert made.latent == 3
-    assert type(made).__name__ in (kind, REDUCERS.get(kind))
+    if kind not in PRESETS:
+        assert type(made).__name__ in (kind, REDUCERS.get(kind))
+
+
+@pytest.mark.parametrize("kind", sorted(k for k in PRESETS if k in REDUCERS))
+def test_presets_are_the_functions(kind):
+    assert repr(make_reducer(kind, 3)) == repr(getattr(romae, REDUCERS[kind])(3))
+    assert repr(make_reducer(REDUCERS[kind], 3)) == repr(make_reducer(kind, 3))
+
+
+def test_a_preset_takes_its_options_and_those_of_its_network():
+    made = make_reducer("vae", 3, {"beta": 0.1, "network": "conv", "widths": [8, 9]})
+    assert type(made) is romae.ConvAutoencoder
+    assert (made.bottleneck.beta, made.widths) == (0.1, (8, 9))
+    assert type(make_reducer("vae", 3)) is romae.PODAutoencoder
 
 
 @pytest.mark.parametrize("kind", [*DYNAMICS, *DYNAMICS.values()])
@@ -49,6 +68,14 @@ def test_pod_takes_an_energy_fraction():
         (lambda: make_reducer("pod", options={"scale": "fields"}), "'field'?"),
         (lambda: make_reducer("conv", options={"train": {"stesp": 3}}), "'steps'?"),
         (lambda: make_reducer("conv", 2.5), "integer"),
+        (lambda: make_reducer("vae", options={"network": "con"}), "'conv'?"),
+        (lambda: make_reducer("vae", options={"bate": 1.0}), "'beta'?"),
+        (lambda: make_reducer("vae", options={"hiden": [8]}), "'hidden'?"),
+        (lambda: make_reducer("vae", options={"widths": [8]}), "unknown option 'widths'"),
+        (
+            lambda: make_reducer("vae", options={"bottleneck": "plain"}),
+            "VAE sets bottleneck itself",
+        ),
         (lambda: make_dynamics("gruu"), "'gru'?"),
         (lambda: make_dynamics("dmd", {"delay": 3}), "'delays'?"),
         (lambda: make_dynamics("echo", {"readout": "linearr"}), "'linear'?"),

@@ -1,4 +1,4 @@
-"""Reducers: POD and the autoencoders that start from it."""
+"""Reducers: POD and the autoencoders that start from POD."""
 
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
@@ -6,10 +6,12 @@ from romae.reducers.conv_autoencoder import ConvAutoencoder
 from romae.reducers.data import FitData
 from romae.reducers.pod import POD
 from romae.reducers.pod_autoencoder import PODAutoencoder
+from romae.reducers.presets import VAE
 from romae.train import TrainConfig
 
 __all__ = [
     "POD",
+    "VAE",
     "Coder",
     "ConvAutoencoder",
     "FitData",

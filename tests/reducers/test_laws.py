@@ -12,9 +12,18 @@ import xarray as xr
 from torch import nn
 
 import romae.reducers
-from romae import load
+from romae import load, parts
 from romae.errors import BundleError
-from romae.reducers import POD, Coder, ConvAutoencoder, PODAutoencoder, Reducer, TrainConfig
+from romae.kinds import REDUCERS
+from romae.reducers import (
+    POD,
+    VAE,
+    Coder,
+    ConvAutoencoder,
+    PODAutoencoder,
+    Reducer,
+    TrainConfig,
+)
 from romae.testing import check_reducer
 
 SHORT = TrainConfig(steps=4, lr=1e-3)
@@ -26,6 +35,12 @@ EVERY = {
     "conv-unshuffle": lambda k=2: ConvAutoencoder(
         k, patch=1, widths=(4, 4), head=8, down="unshuffle", train=SHORT
     ),
+    "ordered": lambda k=2: PODAutoencoder(k, bottleneck=parts.Ordered(), hidden=(8,), train=SHORT),
+    "saturated": lambda k=2: PODAutoencoder(
+        k, bottleneck=parts.Saturated(), hidden=(8,), train=SHORT
+    ),
+    "vae": lambda k=2: VAE(k, hidden=(8,), train=SHORT),
+    "vae-conv": lambda k=2: VAE(k, network="conv", widths=(4, 6), head=8, train=SHORT),
 }
 every = pytest.mark.parametrize("kind", EVERY)
 
@@ -34,6 +49,14 @@ def test_every_class_is_tested_here():
     public = [getattr(romae.reducers, n) for n in romae.reducers.__all__]
     reducers = {c for c in public if isinstance(c, type) and issubclass(c, Reducer)} - {Reducer}
     assert {type(make()) for make in EVERY.values()} == reducers
+    assert REDUCERS.keys() <= EVERY.keys()  # presets among them
+
+
+def test_every_bottleneck_is_tested_here():
+    made = [make() for make in EVERY.values()]
+    used = {m.bottleneck.kind for m in made if hasattr(m, "bottleneck")}
+    own = {k for k, c in parts.Bottleneck.kinds().items() if c.__module__.startswith("romae.")}
+    assert used >= own
 
 
 @every
