@@ -110,7 +110,8 @@ def read_arguments(
     what ``function`` hands its ``**options`` to. Raises :class:`OptionError` as
     :func:`read_dataclass` does; missing arguments are left to the call.
     """
-    hints = {**(_parameters(rest) if rest else {}), **_parameters(function)}
+    own = _parameters(function)
+    hints = {**own, **(_parameters(rest) if rest else {}), **own}  # its own come first
     for key in mapping:
         if key not in hints:
             raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, hints)}")
