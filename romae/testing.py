@@ -90,12 +90,14 @@ def _check_latents(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
 def _check_tensors(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:
     x = torch.cat([x for case, x in reducer.batches(data) if case == 0])
     first = z.values[0] if CASE in z.dims else z.values
-    one = torch.cat([reducer.encode_tensor(row[None]) for row in x])
+    own = reducer.along(data, 0)
+    one = torch.cat([own.encode_tensor(row[None]) for row in x])
     _law(one.shape == (len(x), reducer.latent), "encode_tensor gives (B, k)")
     _law(_close(one.numpy(), first), "encode does not depend on how snapshots are batched")
-    y = reducer.decode_tensor(one)
+    own = reducer.along(z, 0)
+    y = own.decode_tensor(one)
     _law(y.shape == x.shape, "decode_tensor gives (B, C, *space)")
-    several = torch.cat([reducer.decode_tensor(part) for part in one.split(3)])
+    several = torch.cat([own.decode_tensor(part) for part in one.split(3)])
     _law(_close(several.numpy(), y.numpy()), "decode does not depend on how latents are batched")
     lost, whole = (np.square(v) * data.layout.quadrature for v in ((x - y).numpy(), x.numpy()))
     _law(lost.sum() <= whole.sum() * 1.001, "a reconstruction is no worse than the temporal mean")

@@ -20,7 +20,7 @@ import xarray as xr
 
 from romae.compare.coding import BLOCK_BYTES, decode, encode, finite_blocks
 from romae.compare.contenders import PERSISTENCE, Entry, Start, choose_starts, contenders, labelled
-from romae.compare.ladders import Models, as_reducer, check_test, named
+from romae.compare.ladders import Models, along, as_reducer, check_test, named
 from romae.errors import DataError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.metrics import (
@@ -83,12 +83,13 @@ def compare_forecasts(
         for i, (case, start) in enumerate(chosen):
             rolled = [_latents(e, codes, snapshots, (case, start), steps) for e in entries]
             before = snapshots.read(start - 1, start, case).astype(float)
+            rungs = [e.ladder and e.ladder.along(snapshots, case).rungs[0] for e in entries]
             for a, truth in _truth(snapshots, case, start, steps):
                 for j, entry in enumerate(entries):
-                    if entry.ladder is None:
+                    if (rung := rungs[j]) is None:
                         guess = before if entry.name == PERSISTENCE else mean[None]
                     else:
-                        guess = decode(entry.ladder.rungs[0], rolled[j][a : a + len(truth)])
+                        guess = decode(rung, rolled[j][a : a + len(truth)])
                     found = energy(guess - truth, weights)
                     errors[j, i, a : a + len(truth)] = nrmse(found, fluctuation.energy, groups)
             task.advance()
@@ -107,9 +108,12 @@ def _one_pass(
         key: [[] for _ in range(snapshots.cases)] for key in reducers
     }
     fluctuation = FluctuationSums(snapshots.layout.quadrature, mean)
+    now, own = -1, reducers
     for case, values in finite_blocks(snapshots, BLOCK_BYTES):
+        if case != now:
+            now, own = case, {k: along(r, snapshots, case) for k, r in reducers.items()}
         fluctuation.add(values)
-        for key, reducer in reducers.items():
+        for key, reducer in own.items():
             parts[key][case].append(encode(reducer, values))
     return fluctuation, {k: [np.concatenate(c) for c in cases] for k, cases in parts.items()}
 

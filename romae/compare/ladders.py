@@ -12,7 +12,7 @@ Others have one rung.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,17 @@ class Ladder:
     reducer: Any
     family: str
     rungs: tuple[Rung, ...]
+
+    def along(self, snapshots: Snapshots, case: int) -> "Ladder":
+        """The same for one trajectory, whose blocks come in order: see ``Reducer.along``."""
+        rungs = tuple(replace(r, reducer=along(r.reducer, snapshots, case)) for r in self.rungs)
+        return replace(self, reducer=along(self.reducer, snapshots, case), rungs=rungs)
+
+
+def along(reducer: Any, snapshots: Snapshots, case: int) -> Any:
+    """``reducer`` for one trajectory; itself where it knows no such thing."""
+    own = getattr(reducer, "along", None)
+    return reducer if own is None else own(snapshots, case)
 
 
 def named(models: Models) -> dict[str, Any]:

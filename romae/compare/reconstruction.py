@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from romae.compare.coding import BLOCK_BYTES, finite_blocks, reconstruct
-from romae.compare.ladders import Ladder, Models, check_test, ladders
+from romae.compare.ladders import Ladder, Models, along, check_test, ladders
 from romae.compare.timing import rates
 from romae.conventions import LATENT
 from romae.errors import DataError, check_option
@@ -58,9 +58,12 @@ def compare(
     fluctuation = FluctuationSums(layout.quadrature, np.asarray(reference.scaling.mean, float))
     sums = {rung.name: ErrorSums(layout.quadrature, groups) for s in steps for rung in s.rungs}
     with track(len(snapshots), "comparing") as task:
-        for _, values in finite_blocks(snapshots, block_bytes):
+        now, coders = -1, steps
+        for case, values in finite_blocks(snapshots, block_bytes):
+            if case != now:
+                now, coders = case, [ladder.along(snapshots, case) for ladder in steps]
             fluctuation.add(values)
-            for ladder in steps:
+            for ladder in coders:
                 for rung, approximation in reconstruct(ladder, values):
                     sums[rung.name].add(approximation - values)
             task.advance(len(values))
@@ -151,7 +154,8 @@ def _add_rates(result: xr.Dataset, steps: list[Ladder], test: Snapshots) -> None
             x = TensorScaling(ladder.reducer.scaling, device).forward(values.to(device))
             for rung in ladder.rungs:
                 # A shorter POD encodes with fewer modes: each rank is timed on its own.
-                measured.append(rates(rung.reducer, rung.reducer, x, rung.latent))
+                own = along(rung.reducer, test, 0)
+                measured.append(rates(own, own, x, rung.latent))
                 task.advance()
     for i, name in enumerate(("encode_rate", "decode_rate")):
         result[name] = (("model",), np.array([m[i] for m in measured]), dict(ATTRS[name]))

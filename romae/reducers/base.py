@@ -84,7 +84,7 @@ class Reducer(Saved):
             snapshots.layout.check_same(held_out.layout, "validation data")
         self.check_size(snapshots)
         target = pick_device(device)
-        found = survey(snapshots)
+        found = self._statistics(snapshots)
         if held_out is not None:
             survey(held_out)  # a stray NaN is found now and not after the first epoch
         _check_changes(found, snapshots)
@@ -110,6 +110,10 @@ class Reducer(Saved):
                 f"Type a size of {most} or less, or give more snapshots."
             )
 
+    def _statistics(self, snapshots: Snapshots) -> Survey:
+        """Statistics of all values, checked; a reducer may keep more of what it sees."""
+        return survey(snapshots)
+
     def _smallest_size(self) -> int:
         """Number of latents that the arguments ask for, as far as known before the fit."""
         return self.latent
@@ -123,6 +127,14 @@ class Reducer(Saved):
     def decode_tensor(self, z: Tensor) -> Tensor:
         """x^ = D(z): ``z`` (B, k) -> (B, C, *space) scaled, dimensionless."""
         return self._ready().decode(z)
+
+    def along(self, source: Snapshots | xr.DataArray, case: int) -> "Reducer":
+        """The tensor-level maps for one trajectory of ``source``, snapshots or latents.
+
+        Itself, unless the maps depend on the parameters of the case or on earlier snapshots; then
+        blocks of the trajectory are to be given to ``encode_tensor`` of what is returned in order.
+        """
+        return self
 
     def to(self, device: str) -> Self:
         """Move to ``device`` (``auto``, ``cpu``, ``cuda``); encode and decode follow."""
@@ -150,9 +162,13 @@ class Reducer(Saved):
         codes = [np.empty((n, self.latent), np.float32) for n in snapshots.lengths]
         done = [0] * snapshots.cases
         with track(len(snapshots), "encoding") as task:
+            now: int = -1
+            coder: Reducer = self
             for case, x in self.batches(snapshots):
+                if case != now:
+                    now, coder = case, self.along(snapshots, case)
                 start, done[case] = done[case], done[case] + len(x)
-                codes[case][start : done[case]] = self.encode_tensor(x).cpu().numpy()
+                codes[case][start : done[case]] = coder.encode_tensor(x).cpu().numpy()
                 task.advance(len(x))
         return labels.latents(codes, snapshots)
 

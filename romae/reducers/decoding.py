@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 def decode_in_memory(reducer: "Reducer", latents: xr.DataArray) -> xr.Dataset:
     """Labelled fields of ``latents``, which have been checked."""
 
-    def decode(z: np.ndarray) -> np.ndarray:
+    def decode(z: np.ndarray, case: int) -> np.ndarray:
         values = np.empty((len(z), reducer.layout.channels, *reducer.layout.shape))
+        own = reducer.along(latents, case)
         for start, part in _batches(reducer, z):
-            values[start : start + len(part)] = decode_batch(reducer, part)
+            values[start : start + len(part)] = decode_batch(own, part)
         return values
 
     return labels.fields(latents, reducer.layout, decode)
@@ -40,7 +41,9 @@ def decode_to_file(
     """As :func:`decode_in_memory`, written to ``path`` and opened from there."""
     check_fields_path(path, overwrite=overwrite)
     with track(latents.size // latents.shape[-1], "decoding") as task:
-        fields = labels.fields(latents, reducer.layout, lambda z: _lazily(reducer, z, task))
+        fields = labels.fields(
+            latents, reducer.layout, lambda z, case: _lazily(reducer.along(latents, case), z, task)
+        )
         write_fields(fields, path, overwrite=overwrite)
     return open_written(path)
 

@@ -43,15 +43,15 @@ def _labelled(code: np.ndarray, time: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(code, dims=(TIME, LATENT), coords=coords, name="latents")
 
 
-def fields(z: xr.DataArray, layout: Layout, decode: Callable[[np.ndarray], Any]) -> xr.Dataset:
-    """Latents -> labelled fields; ``decode`` maps (T, k) to physical (T, C, *space).
+def fields(z: xr.DataArray, layout: Layout, decode: Callable[[np.ndarray, int], Any]) -> xr.Dataset:
+    """Latents -> labelled fields; ``decode`` maps (T, k) of a case to physical (T, C, *space).
 
     Cases are decoded one by one; an array of dask that ``decode`` gives stays lazy.
     """
     time = z[TIME] if TIME in z.coords else None
     if z.ndim == 2:
-        return layout.to_dataset(decode(z.values), time)
-    values = np.stack([decode(one) for one in z.values])
+        return layout.to_dataset(decode(z.values, 0), time)
+    values = np.stack([decode(one, case) for case, one in enumerate(z.values)])
     case = z[CASE]
     case = case.drop_vars([n for n, c in case.coords.items() if c.dims != (CASE,)])
     if layout.case is not None and layout.case != CASE:

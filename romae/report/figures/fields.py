@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from romae.compare.coding import reconstruct
-from romae.compare.ladders import Ladder, Rung
+from romae.compare.ladders import Ladder, Rung, along
 from romae.fields import Snapshots
 from romae.metrics import energy
 from romae.report.figures.maps import View, draw, field_norm, symmetric_norm, views
@@ -45,7 +45,7 @@ def reconstructions(
     below = energy(fluctuation[:, None], weights).sum()
     columns = [("original", values[:, channel], "fluctuation", fluctuation)]
     for name, reducer in models.items():
-        _, guess = next(reconstruct(_single(name, reducer), values))
+        _, guess = next(reconstruct(_single(name, along(reducer, test, case)), values))
         error = (guess - values)[:, channel]
         relative = np.sqrt(energy(error[:, None], weights).sum() / below) if below else np.nan
         columns.append((name, guess[:, channel], f"error, {percent(relative)}", error))

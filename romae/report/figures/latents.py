@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from romae.compare.coding import encode
+from romae.compare.ladders import along
 from romae.fields import Snapshots
 from romae.report.figures.style import PALETTE, label, new_figure, styled
 
@@ -30,7 +31,7 @@ def latents(models: Mapping[str, Any], test: Snapshots, *, case: int = 0) -> Fig
     figure = new_figure(2.5 * len(models) + 0.3)
     grid = figure.subplots(len(models), 2, squeeze=False, width_ratios=[2.6, 1])
     for (left, right), (name, reducer) in zip(grid, models.items(), strict=True):
-        z = encode(reducer, values).astype(float)
+        z = encode(along(reducer, test, case), values).astype(float)
         shown = min(MOST, z.shape[1])
         for i in range(shown):
             scaled = (z[:, i] - z[:, i].mean()) / (z[:, i].std() or 1.0)
