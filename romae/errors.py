@@ -54,6 +54,10 @@ class ForecastError(RomaeError, ArithmeticError):
     """A forecast left the range of its training data, and was asked to stop there."""
 
 
+class ClusterError(RomaeError, RuntimeError):
+    """Workers of a cluster cannot be reached, or were lost too often."""
+
+
 class BundleError(RomaeError, ValueError):
     """A saved model cannot be opened: not a bundle, damaged, newer, unknown class."""
 
