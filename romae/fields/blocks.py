@@ -8,14 +8,18 @@ each are gathered in the same way. Only a chunk larger than the limit is cut.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from romae.fields.segments import Segment, Trajectory
 
 BLOCK_BYTES = 64 * 2**20
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,15 @@ def _chunk_runs(segment: Segment) -> Iterator[tuple[int, int]]:
 def _parts(a: int, b: int, limit: int) -> Iterator[tuple[int, int]]:
     edges = np.linspace(a, b, -(-(b - a) // limit) + 1).round().astype(int).tolist()
     yield from itertools.pairwise(edges)
+
+
+def read_ahead(reads: Iterable[Callable[[], Read]]) -> Iterator[Read]:
+    """Results of ``reads`` in order, the next one read on a thread meanwhile: two are held."""
+    with ThreadPoolExecutor(1, "romae-reader") as pool:
+        waiting: deque[Future[Read]] = deque()
+        for read in reads:
+            waiting.append(pool.submit(read))
+            if len(waiting) == 2:
+                yield waiting.popleft().result()  # no name here keeps the block
+        while waiting:
+            yield waiting.popleft().result()

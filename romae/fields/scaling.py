@@ -68,14 +68,14 @@ class Scaling:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """Scaled float64 (B, C, *space) of physical ``x``; 0 where masked."""
-        z = (self._check(x) - self.mean) / self._columns
+        z = (self._check(x) - self.mean) / self.columns
         if self.valid is not None:
             np.copyto(z, 0.0, where=~self.valid)
         return z
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
         """Physical float64 (B, C, *space) of scaled ``z``; NaN where masked."""
-        x = self._check(z) * self._columns + self.mean
+        x = self._check(z) * self.columns + self.mean
         if self.valid is not None:
             np.copyto(x, np.nan, where=~self.valid)
         return x
@@ -101,7 +101,8 @@ class Scaling:
         )
 
     @property
-    def _columns(self) -> np.ndarray:
+    def columns(self) -> np.ndarray:
+        """``scale`` (C, 1, ...), to multiply fields with."""
         return self.scale.reshape(-1, *(1,) * (self.mean.ndim - 1))
 
     def _check(self, x: np.ndarray) -> np.ndarray:

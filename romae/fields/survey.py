@@ -14,16 +14,19 @@ weighted rms about the temporal mean field.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from romae.errors import DataError
-from romae.fields.blocks import BLOCK_BYTES
+from romae.fields.blocks import BLOCK_BYTES, read_ahead
 from romae.fields.layout import Layout
 from romae.fields.snapshots import Snapshots
+from romae.fields.work import Scratch, Task, run_tasks
 
-TILE = 2**16  # numbers taken at a time, so that the arithmetic stays in the cache
+TILE = 2**17  # numbers taken at a time, so that the arithmetic stays in the cache
 STEADY = 1e-12  # of the largest value: fluctuations below it are rounding
 
 
@@ -50,22 +53,39 @@ class Survey:
         return self.layout.mask
 
 
-def survey(snapshots: Snapshots, *, nbytes: int = BLOCK_BYTES) -> Survey:
+def survey(
+    snapshots: Snapshots,
+    *,
+    nbytes: int = BLOCK_BYTES,
+    read: Callable[[int, int, int], np.ndarray] | None = None,
+    each: Callable[[int, int, np.ndarray], None] | None = None,
+) -> Survey:
     """Read all snapshots once, by blocks of ``nbytes``, and check every value.
 
+    ``read(start, stop, case)`` replaces :meth:`Snapshots.read_raw`, for values that are held;
+    ``each(case, start, block)`` is called with every block as read, once it is checked.
     Raises :class:`DataError` for values that are NaN at some times only, for infinite values and
     for a field without any value, naming the variable, the time and the file.
     """
     layout = snapshots.layout
     channels = [_Channel(w, v) for w, v in zip(layout.quadrature, layout.valid, strict=True)]
     count = 0
-    for case, start, stop in snapshots.block_ranges(nbytes):
-        block = snapshots.read_raw(start, stop, case)
+
+    reading = read or snapshots.read_raw
+
+    def take(case: int, start: int, stop: int) -> tuple[int, int, np.ndarray]:
+        return case, start, reading(start, stop, case)
+
+    ranges = snapshots.block_ranges(nbytes)
+    for case, start, block in read_ahead(partial(take, *r) for r in ranges):
         sound = [ch.take(block[:, c], count) for c, ch in enumerate(channels)]
         fixed = layout.mask is not None and not snapshots.masked_by_user
         if fixed or not all(sound):
             check_values(snapshots, case, start, block)
-        count += stop - start
+        count += len(block)
+        if each is not None:
+            each(case, start, block)
+        del block  # before the next is asked for
     scatter = np.array([max(ch.scatter, 0.0) for ch in channels])
     low, high = np.array([ch.low for ch in channels]), np.array([ch.high for ch in channels])
     std = np.sqrt(scatter / (count * layout.quadrature.reshape(len(channels), -1).sum(axis=1)))
@@ -87,23 +107,36 @@ class _Channel:
     def take(self, block: np.ndarray, count: int) -> bool:
         """Add ``block`` (b, *space) to ``count`` snapshots; True if valid values are finite."""
         x = block.reshape(len(block), -1)
-        columns = max(1024, TILE // len(x))
-        sound = True
-        for a in range(0, self.mean.size, columns):
-            tile = slice(a, a + columns)
-            d = x[:, tile if self.points is None else self.points[tile]].astype(np.float64)
-            self.low, self.high = min(self.low, float(d.min())), max(self.high, float(d.max()))
-            if not count:
-                self.mean[tile] = d[0]
-            with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: reported by name below
-                d -= self.mean[tile]
-                total = d.sum(axis=0)
-                d *= d
-                n = count + len(x)
-                self.scatter += float(self.weights[tile] @ (d.sum(axis=0) - total**2 / n))
-                self.mean[tile] += total / n
-            sound = sound and bool(np.isfinite(total).all())
-        return sound
+        starts = range(0, self.mean.size, max(1024, TILE // len(x)))
+        found = np.empty((len(starts), 4))  # by tile: the sums do not depend on the threads
+
+        def work(i: int, scratch: Scratch) -> None:
+            tile = slice(starts[i], starts[i] + starts.step)
+            found[i] = self._tile(x, tile, count, scratch)
+
+        run_tasks([Task(partial(work, i), heavy=True) for i in range(len(starts))], x.nbytes)
+        self.low, self.high = min(self.low, found[:, 0].min()), max(self.high, found[:, 1].max())
+        self.scatter += float(found[:, 2].sum())
+        return bool(found[:, 3].all())
+
+    def _tile(
+        self, x: np.ndarray, tile: slice, count: int, scratch: Scratch
+    ) -> tuple[float, float, float, bool]:
+        """Take in some columns: lowest, highest, what they add to S, and whether all is finite."""
+        values = x[:, tile if self.points is None else self.points[tile]]
+        d = scratch.take("d", 8 * values.size).view(np.float64).reshape(values.shape)
+        np.copyto(d, values)
+        low, high = float(d.min()), float(d.max())
+        if not count:
+            self.mean[tile] = d[0]
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf: reported by name below
+            d -= self.mean[tile]
+            total = d.sum(axis=0)
+            d *= d
+            n = count + len(x)
+            scatter = float(self.weights[tile] @ (d.sum(axis=0) - total**2 / n))
+            self.mean[tile] += total / n
+        return low, high, scatter, bool(np.isfinite(total).all())
 
     def mean_field(self, shape: tuple[int, ...]) -> np.ndarray:
         """The mean on the grid (*space), NaN where masked."""

@@ -91,7 +91,7 @@ def decompose(
     rows = Rows(blocks, shape, shift, factor, dtype, total)
     T, n = shape
     if method == "auto":
-        method = _choose(rows, rank, panel_bytes)
+        method = choose(shape, dtype, rank, panel_bytes)
     if method == "svd":
         _, s, modes = _svd(_gather(rows))
         return _exact(_signed(modes[: _rank(s, rank, n, floor=1e-13)]), s, method)
@@ -122,19 +122,22 @@ def _exact(modes: np.ndarray, s: np.ndarray, method: str) -> Decomposition:
     return Decomposition(modes, s, method, float(np.sum(s**2)))
 
 
-def _choose(rows: Rows, rank: int | float | None, panel_bytes: int) -> Method:
+def choose(
+    shape: tuple[int, int], dtype: np.dtype | type, rank: int | float | None, panel_bytes: int
+) -> Method:
     """The cost model of the module docstring."""
-    T, n = rows.shape
+    T, n = shape
     if T * n <= SVD_ENTRIES:
         return "svd"
     side: Method = "snapshots" if n >= T else "covariance"
     if rank is None:
         return side
-    reads = rows.nbytes / READ
-    passes = -(-rows.nbytes // panel_bytes) if side == "snapshots" else 1
+    nbytes = T * n * np.dtype(dtype).itemsize
+    reads = nbytes / READ
+    passes = -(-nbytes // panel_bytes) if side == "snapshots" else 1
     exact = T * n * min(T, n) / F64 + passes * reads
     size = (rank if isinstance(rank, int) else 64) + 16
-    fast = 3 * 4 * T * n * size / F32 + (1 if rows.nbytes <= panel_bytes else 3) * reads
+    fast = 3 * 4 * T * n * size / F32 + (1 if nbytes <= panel_bytes else 3) * reads
     return "randomized" if exact > max(PATIENCE, 2 * fast) else side
 
 

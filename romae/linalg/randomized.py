@@ -29,6 +29,7 @@ scaling of the factors: X itself is only multiplied (:mod:`.products`).
 Memory: X when it fits, B (T, m), and C (l, n) float32; else a block of X, P and D (l, n).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ from romae.linalg.sketch import Sketch, leading
 
 OVERSAMPLE = 16
 SPREAD = 32  # modes guessed at where a fraction of the energy is asked for
-NEAR = 0.0075  # of the error: so near to the tail of the sketch is near enough
+NEAR = 0.01  # of the error: so near to the tail of the sketch is near enough
 GAIN = 0.005  # of the squared error, so a quarter of a percent of the error
 NEARLY = 0.012  # a gain after which one pass is enough
 SHARE = 0.4  # what such a pass may leave of it
@@ -97,8 +98,7 @@ def randomized(
     begin: Start | Found | None = None
     if state is None or "P" not in state[1]:
         if sketched is None and state is None:
-            wanted = (rank if isinstance(rank, int) else SPREAD) + OVERSAMPLE
-            sketch = Sketch.of((n,), wanted, T, SKETCH_BYTES, seed)
+            sketch = sketch_for((n,), rank, T, seed)
             sketched = None if sketch is None else A.sketch(sketch)
         if sketched is not None or state is not None:
             begin = _from_sketch(A, rank, total, sketched, saved, state)
@@ -115,6 +115,12 @@ def randomized(
         begin = _iterate(A, rank, begin, total, passes, seed, saved)
     saved.remove()
     return begin
+
+
+def sketch_for(sizes: Sequence[int], rank: int | float, T: int, seed: int = 0) -> Sketch | None:
+    """The sketch to begin with, of groups of ``sizes`` columns; None where it does not pay."""
+    wanted = (rank if isinstance(rank, int) else SPREAD) + OVERSAMPLE
+    return Sketch.of(sizes, wanted, T, SKETCH_BYTES, seed)
 
 
 def _from_sketch(

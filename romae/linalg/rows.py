@@ -10,9 +10,7 @@ scaled copy of X is ever made.
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,20 +81,6 @@ class Rows:
             X[start : start + len(block)] = block
         assert X is not None
         return X
-
-
-def read_ahead(
-    reads: Iterable[Callable[[], tuple[int, np.ndarray]]],
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Results of ``reads`` in order, the next one read on a thread meanwhile: two are held."""
-    with ThreadPoolExecutor(1, "romae-reader") as pool:
-        waiting: deque[Future[tuple[int, np.ndarray]]] = deque()
-        for read in reads:
-            waiting.append(pool.submit(read))
-            if len(waiting) == 2:
-                yield waiting.popleft().result()  # no name here keeps the block
-        while waiting:
-            yield waiting.popleft().result()
 
 
 class Checkpoint:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BUCKETS, FEWEST = 200, 100  # for every direction wanted
+BUCKETS, FEWEST = 160, 100  # for every direction wanted
 ROWS = 64  # of X at a time: a piece of the sketch that stays in the cache
 RESOLVED = 1e-3  # of s_1: smaller ones need B B^T in float64
 
@@ -87,10 +87,14 @@ class Sketcher:
             self.weights *= torch.from_numpy(factor)
         self.pieces = [p for p in sketch.pieces() if p[0].stop > p[0].start]
 
+    def empty(self, T: int) -> Tensor:
+        """B (T, m), to be filled."""
+        return torch.empty((T, self.sketch.ranges()[-1].stop))
+
     def rows(self, X: np.ndarray, out: Tensor | None = None) -> Tensor:
         """(b, m) float32 of ``X`` (b, n), finite: B before its mean is taken off."""
         if out is None:
-            out = torch.empty((len(X), self.sketch.ranges()[-1].stop))
+            out = self.empty(len(X))
         out.zero_()
         for x, b in zip(torch.from_numpy(X).split(ROWS), out.split(ROWS), strict=True):
             for columns, buckets in self.pieces:

@@ -13,56 +13,24 @@ decay fast.
 Sources: Lumley 1967; Sirovich 1987, "Turbulence and the dynamics of coherent structures".
 """
 
-import hashlib
 import os
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import torch
 import xarray as xr
-from torch import Tensor, nn
 
 from romae.errors import OptionError, check_option, check_whole
-from romae.fields import Layout, Snapshots, open_snapshots, survey
-from romae.linalg import Decomposition, decompose, read_ahead
-from romae.linalg.incremental import Known, resume, update
+from romae.fields import Snapshots, Survey, open_snapshots
 from romae.linalg.pod import PANEL_BYTES, Method
-from romae.linalg.rows import Checkpoint
-from romae.reducers import labels
 from romae.reducers.base import Reducer, Source
 from romae.reducers.coder import Coder
-from romae.reducers.data import BLOCK_BYTES, FitData
+from romae.reducers.data import FitData
+from romae.reducers.linear import LinearCoder, linear_coder
+from romae.reducers.pod_data import FirstLook, decompose_fields
 
-
-class LinearCoder(Coder):
-    """z = U W x, x^ = U^T z, with ``modes`` U (k, n) and ``weights`` W (n,) or none (uniform).
-
-    Neither is trained: the modes are a parameter that asks for no gradient.
-    """
-
-    modes: Tensor
-    weights: Tensor | None
-
-    def __init__(self, modes: Tensor, weights: Tensor | None, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.modes = nn.Parameter(modes, requires_grad=False)
-        self.register_buffer("weights", weights, persistent=False)
-        self.shape = shape
-
-    def encode(self, x: Tensor) -> Tensor:
-        """(B, C, *space) -> (B, k)."""
-        flat = x.flatten(1)
-        return (flat if self.weights is None else flat * self.weights) @ self.modes.T
-
-    def decode(self, z: Tensor) -> Tensor:
-        """(B, k) -> (B, C, *space)."""
-        return (z @ self.modes).reshape(-1, *self.shape)
+__all__ = ["POD", "LinearCoder", "decompose_fields", "linear_coder"]
 
 
 class POD(Reducer):
@@ -105,13 +73,20 @@ class POD(Reducer):
         self.latent = self.rank if isinstance(self.rank, int) else 0
         self.singular_values = np.empty(0)
         self.total: float | None = None
+        self.excess = 0.0
+        self._look: FirstLook | None = None
 
     def _smallest_size(self) -> int:
         return self.rank if isinstance(self.rank, int) else 1
 
+    def _statistics(self, snapshots: Snapshots) -> Survey:
+        self._look = FirstLook(snapshots, self.rank, self.method, self.memory)
+        return self._look.survey()
+
     def _fit(self, data: FitData) -> Coder:
-        found = decompose_fields(data, self.rank, self.method, self.memory)
-        self.singular_values, self.total = found.s, found.total
+        look, self._look = self._look, None
+        found = decompose_fields(data, self.rank, self.method, self.memory, look)
+        self.singular_values, self.total, self.excess = found.s, found.total, found.excess
         self.latent = len(found.modes)
         return linear_coder(self.layout, found.modes).to(data.device)
 
@@ -127,40 +102,9 @@ class POD(Reducer):
         folder from which a killed update goes on. Raises GridMismatchError for data on another
         grid, and :class:`romae.errors.DataError` for values that cannot be used.
         """
-        module = self._ready()
-        assert isinstance(module, LinearCoder)
-        snapshots = open_snapshots(data)
-        self.layout.check_same(snapshots.layout, f"{self.name}.update")
-        started = time.perf_counter()
-        survey(snapshots)
-        description = labels.describe(snapshots)
-        root = np.sqrt(self.layout.quadrature.reshape(-1))
-        factor = (np.sqrt(self.layout.quadrature) / self.scaling._columns).reshape(-1)
-        stored = module.modes.cpu().numpy().astype(np.float64) * root
-        s = np.asarray(self.singular_values, dtype=np.float64)
-        total = float(np.sum(s**2)) if self.total is None else self.total
-        mean = self.scaling.mean.reshape(-1)
-        known = Known(mean, stored, s[: self.latent], self.training["snapshots"], total)
-        fingerprints = [self.training["fingerprint"], description["fingerprint"]]
-        folder = None if checkpoint is None else Path(checkpoint)
-        saved = Checkpoint(folder, {"of": fingerprints, "rank": self.rank})
-        known, first = resume(known, saved)
-        known = update(known, _rows(snapshots, first), factor, self.rank, checkpoint=saved)
-        modes = np.divide(known.modes, root, out=np.zeros_like(known.modes), where=root > 0)
-        device = self.device
-        self.module = linear_coder(self.layout, modes).to(device).eval()
-        self.scaling = replace(self.scaling, mean=known.mean.reshape(self.scaling.mean.shape))
-        self.singular_values, self.total = known.s, known.total
-        self.latent = len(known.s)
-        self.training = self.training | {
-            "source": f"{self.training['source']}; {description['source']}",
-            "fingerprint": hashlib.sha256("".join(fingerprints).encode()).hexdigest(),
-            "snapshots": known.count,
-            "cases": self.training["cases"] + description["cases"],
-            "last_time": description["last_time"],
-        }
-        self.fit_seconds += time.perf_counter() - started
-        saved.remove()
+        from romae.reducers.pod_update import update
+
+        update(self, open_snapshots(data), None if checkpoint is None else Path(checkpoint))
         return self
 
     @property
@@ -215,60 +159,3 @@ def _checked_rank(rank: int | float) -> int | float:
         f"POD rank is {rank!r}. Expected a number of modes (1, 2, ...), or an energy fraction "
         f"between 0 and 1 such as 0.99."
     )
-
-
-def decompose_fields(
-    data: FitData,
-    rank: int | float | None,
-    method: Method = "auto",
-    memory: int = PANEL_BYTES,
-) -> Decomposition:
-    """POD of the scaled fluctuations of ``data``; modes (k, n) in scaled physical space."""
-    layout, scaling = data.snapshots.layout, data.scaling
-    root = np.sqrt(layout.quadrature).reshape(layout.channels, -1)
-    found = decompose(
-        partial(_rows, data.snapshots),
-        (len(data.snapshots), root.size),
-        rank,
-        method,
-        shift=scaling.mean.reshape(-1),
-        factor=(root / scaling.scale[:, None]).reshape(-1),
-        dtype=data.snapshots.dtype,
-        total=float(
-            data.survey.count * ((data.survey.std / scaling.scale) ** 2 @ (root**2).sum(1))
-        ),
-        panel_bytes=memory,
-        device=data.device,
-        checkpoint=data.folder,
-        identity=f"{data.snapshots.fingerprint} {scaling.kind}" if data.folder else "",
-    )
-    weights, modes = root.reshape(-1), found.modes
-    np.divide(modes, weights, out=modes, where=weights > 0, casting="same_kind")
-    modes[:, weights == 0] = 0
-    return found
-
-
-def _rows(snapshots: Snapshots, first: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """Snapshots as stored from row ``first`` on, (row, (b, n)), 0 at masked points."""
-    mask = snapshots.layout.mask
-    firsts = np.cumsum([0, *snapshots.lengths])
-
-    def read(case: int, start: int, stop: int) -> tuple[int, np.ndarray]:
-        values = snapshots.read_raw(start, stop, case)
-        if mask is not None:
-            np.copyto(values, 0, where=~mask)
-        return int(firsts[case]) + start, values.reshape(len(values), -1)
-
-    ranges = snapshots.block_ranges(BLOCK_BYTES)
-    return read_ahead(partial(read, *r) for r in ranges if firsts[r[0]] + r[1] >= first)
-
-
-def linear_coder(layout: Layout, modes: np.ndarray) -> LinearCoder:
-    """Coder of scaled ``modes`` (k, n); uniform weights are left out."""
-    w = layout.quadrature.reshape(-1)
-    uniform = bool(np.all((w == 1) | (w == 0)))
-    weights = None if uniform else torch.from_numpy(w.astype(np.float32))
-    shape = (layout.channels, *layout.shape)
-    # C order as `load` gives it: products in another order of memory round differently.
-    stored = np.ascontiguousarray(modes, dtype=np.float32)
-    return LinearCoder(torch.from_numpy(stored), weights, shape)

@@ -46,9 +46,10 @@ def test_randomized_finds_the_modes_of_svd(name, memory, flows):
 def test_memory_and_blocks_do_not_change_the_modes(method, monkeypatch):
     data = long_flow()
     held = romae.POD(6, method=method).fit(data, device="cpu")
-    monkeypatch.setattr("romae.reducers.pod.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("romae.reducers.pod_data.BLOCK_BYTES", 20_000)
     streamed = romae.POD(6, method=method, memory=100_000).fit(data, device="cpu")
-    np.testing.assert_allclose(streamed.singular_values, held.singular_values, rtol=1e-4)
+    s = held.singular_values  # below 6e-8 s_1 there is only rounding
+    np.testing.assert_allclose(streamed.singular_values, s, rtol=1e-4, atol=6e-8 * s[0])
     for mode in range(6):
         a, b = (p.modes["u"][mode].fillna(0) for p in (held, streamed))
         np.testing.assert_allclose(a, b, atol=2e-3 * float(abs(a).max()))
@@ -82,7 +83,7 @@ def test_autoencoders_start_from_a_streamed_pod(monkeypatch):
 KILLED = """
 import os, signal, sys
 import numpy as np
-import romae, romae.linalg.rows as rows, romae.reducers.pod as pod
+import romae, romae.linalg.rows as rows, romae.reducers.pod_data as pod
 sys.path.insert(0, {here!r})
 from test_pod_any_size import long_flow
 
@@ -112,9 +113,9 @@ def test_a_killed_fit_goes_on_at_the_block(blocks, tmp_path, monkeypatch):
     assert done.returncode == -signal.SIGKILL
     assert list(tmp_path.glob("*.safetensors"))
 
-    monkeypatch.setattr("romae.reducers.pod.BLOCK_BYTES", 20_000)
+    monkeypatch.setattr("romae.reducers.pod_data.BLOCK_BYTES", 20_000)
     reads, data = [], romae.open_snapshots(long_flow())
-    monkeypatch.setattr("romae.reducers.pod._rows", _counted(reads))
+    monkeypatch.setattr("romae.reducers.pod_data.rows", _counted(reads))
     pod = romae.POD(6, method="randomized", memory=1)
     pod.fit(data, device="cpu", checkpoint=tmp_path)
     whole = romae.POD(6, method="randomized", memory=1).fit(data, device="cpu")
@@ -125,10 +126,10 @@ def test_a_killed_fit_goes_on_at_the_block(blocks, tmp_path, monkeypatch):
 
 
 def _counted(reads):
-    from romae.reducers.pod import _rows
+    from romae.reducers.pod_data import rows as _rows
 
-    def rows(data, first=0):
+    def rows(data, first=0, **options):
         reads.append(first)
-        return _rows(data, first)
+        return _rows(data, first, **options)
 
     return rows

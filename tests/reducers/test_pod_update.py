@@ -31,7 +31,7 @@ def scaled_alike(reducer, data):
     """Singular values and projector of ``data`` in the scale of ``reducer``, by svd."""
     layout, scaling = reducer.layout, reducer.scaling
     x = np.stack([data[n].values for n in ("u", "p")], axis=1)
-    y = np.where(layout.valid, (x - np.where(layout.valid, x.mean(0), 0)) / scaling._columns, 0)
+    y = np.where(layout.valid, (x - np.where(layout.valid, x.mean(0), 0)) / scaling.columns, 0)
     y = (y * np.sqrt(layout.quadrature)).reshape(len(x), -1)
     return y, np.linalg.svd(y, full_matrices=False)
 
@@ -99,7 +99,7 @@ def test_another_grid_is_refused():
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
-import romae, romae.linalg.rows as rows, romae.reducers.pod as pod
+import romae, romae.linalg.rows as rows, romae.reducers.pod_data as pod
 from test_pod_update import flow
 
 rows.CHECKPOINT_SECONDS, pod.BLOCK_BYTES = 0, 8_000
@@ -124,12 +124,12 @@ def test_a_killed_update_goes_on(tmp_path, monkeypatch):
     text = KILLED.format(here=os.path.dirname(__file__), folder=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", text], check=False)
     assert done.returncode == -signal.SIGKILL
-    monkeypatch.setattr("romae.reducers.pod.BLOCK_BYTES", 8_000)
+    monkeypatch.setattr("romae.reducers.pod_data.BLOCK_BYTES", 8_000)
     started = []
-    from romae.reducers import pod as module
+    from romae.reducers import pod_update as module
 
-    rows = module._rows
-    monkeypatch.setattr(module, "_rows", lambda s, first=0: started.append(first) or rows(s, first))
+    rows = module.rows
+    monkeypatch.setattr(module, "rows", lambda s, first=0: started.append(first) or rows(s, first))
     pod, whole = (romae.POD(4).fit(flow(), device="cpu") for _ in range(2))
     started.clear()
     pod.update(flow(seed=1), checkpoint=tmp_path)
