@@ -83,7 +83,9 @@ def compare_forecasts(
         for i, (case, start) in enumerate(chosen):
             rolled = [_latents(e, codes, snapshots, (case, start), steps) for e in entries]
             before = snapshots.read(start - 1, start, case).astype(float)
-            rungs = [e.ladder and e.ladder.along(snapshots, case).rungs[0] for e in entries]
+            rungs = [
+                e.ladder.along(snapshots, case).rungs[0] if e.ladder else None for e in entries
+            ]
             for a, truth in _truth(snapshots, case, start, steps):
                 for j, entry in enumerate(entries):
                     if (rung := rungs[j]) is None:
