@@ -75,6 +75,14 @@ def test_ordinary_snapshots_are_rarely_flagged(parts):
     assert found["score"].notnull().all()
 
 
+def test_few_ordinary_snapshots_do_not_make_a_low_threshold(parts):
+    """Scores by their own mean and sigma would be: they fit themselves."""
+    pod, ordinary, test = parts
+    few = detect(pod, test, validation=ordinary.isel(time=slice(0, 8)), quantile=0.5)
+    local = few.sel(kind="local")
+    assert local["threshold"] > local["score"].median()
+
+
 def test_score_is_the_largest_deviation_and_the_nrmse(parts):
     found = found_of(parts)
     largest = found["deviation"].max(("y", "x"))
