@@ -5,7 +5,7 @@ chunk's mask says that f_{i+1} was skipped. Known here, by registered number:
 
     1 deflate   2 shuffle   3 fletcher32   32001 blosc   32004 lz4   32015 zstd
 
-Shuffle: see :mod:`romae.fields.shuffle`. LZ4 holds big-endian the bytes in all (8) and per block
+Shuffle: see :mod:`romae.fields.framing`. LZ4 holds big-endian the bytes in all (8) and per block
 (4), then per block its length (4) and data, stored plainly where they did not shrink.
 
 Sources: HDF5 file format specification 3.0, IV.A.2.l; registered filter plugins of The HDF
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from romae.fields.shuffle import by_numpy
+from romae.fields.framing import unshuffle
 
 DEFLATE, SHUFFLE, FLETCHER32, BLOSC, LZ4, ZSTD = 1, 2, 3, 32001, 32004, 32015
 
@@ -86,7 +86,7 @@ def _shuffle(f: Filter) -> Decode:
         if not f.values or f.values[0] < 2:
             return stored
         out = np.empty(len(stored), "u1")
-        by_numpy(np.frombuffer(stored, "u1"), f.values[0], out)
+        unshuffle(np.frombuffer(stored, "u1"), f.values[0], out)
         return out
 
     return decode

@@ -124,3 +124,10 @@ def wanted(out: Target) -> tuple[int, int]:
         return 0, len(out)
     found = [i for i, row in enumerate(out) if row is not None]
     return (found[0], found[-1] + 1) if found else (0, 0)
+
+
+def dtype_of(out: Target) -> np.dtype | None:
+    """The type of the values; None where none are wanted."""
+    if isinstance(out, np.ndarray):
+        return out.dtype
+    return next((row.dtype for row in out if row is not None), None)

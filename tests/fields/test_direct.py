@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from romae.errors import UnreadableFileError
-from romae.fields import Snapshots, filters, gather, open_snapshots, work
+from romae.fields import Snapshots, decode, filters, open_snapshots, work
 from romae.fields.chunks import learn
 from romae.fields.filters import Filter, FilterError, decoders
 
@@ -319,7 +319,7 @@ def test_a_chunk_that_only_the_library_understands(tmp_path, small, monkeypatch)
     def broken(*_):
         raise FilterError("not known here")
 
-    monkeypatch.setattr(gather, "unshuffle", broken)
+    monkeypatch.setattr(decode, "by_numpy", broken)
     same_bits(snapshots.read(0, 24)[:, 0], small.u.values)
     assert used(snapshots) == set()
 
