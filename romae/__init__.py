@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         VAE,
         ConvAutoencoder,
         PODAutoencoder,
+        QuadraticManifold,
         TrainConfig,
     )
 
@@ -35,6 +36,7 @@ __all__ = [
     "EchoState",
     "PODAutoencoder",
     "Persistence",
+    "QuadraticManifold",
     "ReducedModel",
     "RomaeError",
     "TrainConfig",
@@ -54,6 +56,7 @@ _WHERE = {
     "POD": "romae.reducers",
     "PODAutoencoder": "romae.reducers",
     "ConvAutoencoder": "romae.reducers",
+    "QuadraticManifold": "romae.reducers",
     "VAE": "romae.reducers",
     "TrainConfig": "romae.reducers",
     "Persistence": "romae.dynamics",

@@ -16,6 +16,7 @@ from romae.errors import OptionError, nearest
 
 REDUCERS = {
     "pod": "POD",
+    "quadratic": "QuadraticManifold",
     "pod-ae": "PODAutoencoder",
     "conv": "ConvAutoencoder",
     "vae": "VAE",

@@ -1,4 +1,4 @@
-"""Reducers: POD and the autoencoders that start from POD."""
+"""Reducers: POD, quadratic manifolds and the autoencoders that start from POD."""
 
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
@@ -7,6 +7,7 @@ from romae.reducers.data import FitData
 from romae.reducers.pod import POD
 from romae.reducers.pod_autoencoder import PODAutoencoder
 from romae.reducers.presets import VAE
+from romae.reducers.quadratic import QuadraticManifold
 from romae.train import TrainConfig
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ConvAutoencoder",
     "FitData",
     "PODAutoencoder",
+    "QuadraticManifold",
     "Reducer",
     "TrainConfig",
 ]

@@ -21,6 +21,7 @@ from romae.reducers import (
     Coder,
     ConvAutoencoder,
     PODAutoencoder,
+    QuadraticManifold,
     Reducer,
     TrainConfig,
 )
@@ -30,6 +31,7 @@ SHORT = TrainConfig(steps=4, lr=1e-3)
 EVERY = {
     "pod": lambda k=2: POD(k),
     "pod-energy": lambda k=2: POD(0.5 + 0.2 * k / 2),
+    "quadratic": lambda k=2: QuadraticManifold(k),
     "pod-ae": lambda k=2: PODAutoencoder(k, hidden=(8,), train=SHORT),
     "conv": lambda k=2: ConvAutoencoder(k, widths=(4, 6), head=8, train=SHORT),
     "conv-unshuffle": lambda k=2: ConvAutoencoder(
