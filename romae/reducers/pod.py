@@ -76,6 +76,29 @@ class POD(Reducer):
         self.excess = 0.0
         self._look: FirstLook | None = None
 
+    def fit(
+        self,
+        data: Source,
+        validation: Source | None = None,
+        *,
+        device: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
+        client: Any = None,
+    ) -> Self:
+        """Fit to the snapshots ``data``: see :meth:`Reducer.fit`.
+
+        ``client``, a ``distributed.Client`` or the address or file of a scheduler, fits on the
+        workers of a cluster instead, on their processors and by ``randomized``; they must see the
+        files. A worker that dies is replaced. Raises :class:`romae.errors.ClusterError` when
+        there are none, or all are lost.
+        """
+        if client is None:
+            return super().fit(data, validation, device=device, checkpoint=checkpoint)
+        from romae.reducers.distributed import fit_pod
+
+        fit_pod(self, data, client)
+        return self
+
     def _smallest_size(self) -> int:
         return self.rank if isinstance(self.rank, int) else 1
 
