@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from romae.errors import DataError, MissingDependencyError
+from romae.fields.segments import AS_OPENED
 
 if TYPE_CHECKING:
     from romae.fields.segments import Segment
@@ -79,6 +80,7 @@ def assemble(snapshots: Snapshots) -> xr.Dataset:
 def _part(segment: Segment, snapshots: Snapshots, lazy: bool) -> xr.Dataset:
     layout, steps = snapshots.layout, segment.steps
     part = segment.dataset[list(layout.names)]
+    part.encoding.pop(AS_OPENED, None)  # the user's own now: it may be loaded and the file removed
     if lazy:
         part = _chunked(part, {layout.time: segment.chunk} if layout.time in part.dims else {})
     if layout.time not in part.dims:  # one snapshot with a scalar time

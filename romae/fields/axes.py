@@ -1,8 +1,8 @@
-"""Which dimension is time, which are space, which variables are the fields.
+"""Which dimensions are space and cases, which variables are the fields.
 
-Time is what the caller says, else what the CF conventions say (standard_name, axis, dates), else
-the dimension named ``time`` or ``t``. Space is every other dimension of the chosen variables, in
-their order; dimensions of length 1 (one level of many) are set aside and restored on writing.
+Space is every dimension of the chosen variables but time (:mod:`romae.fields.timeaxis`) and the
+case dimension, in their order; dimensions of length 1 (one level of many) are set aside and
+restored on writing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import xarray as xr
 
 from romae.conventions import CASE
 from romae.errors import DataError, GridMismatchError, OptionError, nearest
+from romae.fields.timeaxis import find_time
 
-TIME_NAMES = ("time", "t", "times", "Time", "T", "TIME")
 NUMERIC = "fiu"
 MOST_DIMS = 3
-EACH_FILE = "file"  # time="file": every file is one snapshot
 
 
 @dataclass(frozen=True)
@@ -65,83 +64,6 @@ def find_roles(
     return Roles(names, time_dim, time_coord, grid, case_dim, skipped)
 
 
-def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | None, str | None]:
-    """(dimension, coordinate) of time; the dimension is None for a scalar time coordinate,
-
-    both are None where each file is one snapshot without a time.
-    """
-    if time == EACH_FILE and EACH_FILE not in dataset.dims:
-        if not any(name in dataset.variables or name in dataset.dims for name in TIME_NAMES):
-            return None, None
-        time = None  # the files do have times
-    if time is not None:
-        if time in dataset.dims:
-            return time, _coordinate_over(dataset, time)
-        if time in dataset.coords and dataset[time].ndim <= 1:
-            dims = dataset[time].dims
-            return (str(dims[0]) if dims else None), time
-        known = [*map(str, dataset.dims), *map(str, dataset.coords)]
-        raise OptionError(f"{label}: unknown time dimension {time!r}. {nearest(time, known)}")
-    marked, dates = _marked_times(dataset), _dates(dataset)
-    for name in marked:
-        if dataset[name].ndim == 1:
-            return str(dataset[name].dims[0]), name
-    for name in TIME_NAMES:
-        if name in dataset.dims:
-            return name, _coordinate_over(dataset, name)
-    for name in dates:
-        if dataset[name].ndim == 1:
-            return str(dataset[name].dims[0]), name
-    for name in (*marked, *TIME_NAMES, *dates):
-        if name in dataset.coords and dataset[name].ndim == 0:
-            return None, name
-    sizes = ", ".join(f"{d}={n}" for d, n in dataset.sizes.items())
-    raise DataError(
-        f"{label}: no time dimension found among ({sizes}). Expected one named 'time' or marked by "
-        "the CF conventions (standard_name 'time', or dates). Name it with time='...', or type "
-        "time='file' when each file is one snapshot"
-    )
-
-
-def _dates(dataset: xr.Dataset) -> list[str]:
-    """Coordinates that hold dates, dimension coordinates first."""
-    coords = dataset.coords.items()
-    names = [str(n) for n, c in coords if c.ndim <= 1 and (c.dtype.kind == "M" or _is_cftime(c))]
-    return sorted(names, key=lambda n: n not in dataset.dims)
-
-
-def _marked_times(dataset: xr.Dataset) -> list[str]:
-    """Coordinates that CF attributes mark as time, dimension coordinates first."""
-    try:
-        import cf_xarray  # noqa: F401  (registers the accessor)
-
-        marked = [*dataset.cf.axes.get("T", []), *dataset.cf.coordinates.get("time", [])]
-    except ImportError:
-        marked = [
-            n
-            for n, c in dataset.coords.items()
-            if c.attrs.get("axis") == "T" or c.attrs.get("standard_name") == "time"
-        ]
-    names = [str(n) for n in marked if n in dataset.coords and dataset[n].ndim <= 1]
-    return sorted(dict.fromkeys(names), key=lambda n: n not in dataset.dims)
-
-
-def _is_cftime(coordinate: xr.DataArray) -> bool:
-    if coordinate.dtype.kind != "O" or not coordinate.size:
-        return False
-    return hasattr(coordinate.values.ravel()[0], "calendar")
-
-
-def _coordinate_over(dataset: xr.Dataset, dim: str) -> str | None:
-    if dim in dataset.coords:
-        return dim
-    if dim in dataset.data_vars:
-        return None
-    known = [*_marked_times(dataset), *_dates(dataset)]
-    others = [n for n in known if dataset[n].dims == (dim,)]
-    return others[0] if others else None
-
-
 def _find_case(dataset: xr.Dataset, label: str, case: str | None) -> str | None:
     if case is None:
         return CASE if CASE in dataset.dims else None
@@ -169,7 +91,7 @@ def _default_fields(
         if time is not None and time not in array.dims:
             skipped[name] = f"does not depend on {time}"
         elif array.dtype.kind not in NUMERIC:
-            skipped[name] = f"is not numeric ({array.dtype})"
+            skipped[name] = f"has type {array.dtype}: {_conversion(name, array.dtype)}"
         elif name in bounds:
             skipped[name] = "holds the bounds of a coordinate"
         elif further := _further(dataset, name, aside, grid):  # only where space was given
@@ -204,8 +126,8 @@ def _chosen_fields(
         array = dataset[name]
         if array.dtype.kind not in NUMERIC:
             raise DataError(
-                f"{label}: variable {name!r} has type {array.dtype}. Expected real numbers; split "
-                "complex values into two variables, for example ds[name].real and .imag"
+                f"{label}: variable {name!r} has type {array.dtype}. Expected real numbers; "
+                f"{_conversion(name, array.dtype)}"
             )
         if time is not None and time not in array.dims:
             raise DataError(
@@ -265,6 +187,15 @@ def _further(
     """Dimensions of a variable, longer than 1, that are neither set aside nor in ``grid``."""
     known = {*aside, *grid}
     return [str(d) for d in dataset[name].dims if d not in known and dataset.sizes[d] > 1]
+
+
+def _conversion(name: str, dtype: np.dtype) -> str:
+    """What to type to make numbers of another type."""
+    if dtype.kind == "c":
+        return f"split it into two variables, ds[{name!r}].real and ds[{name!r}].imag"
+    if dtype.kind == "m":
+        return f"convert it, for example ds[{name!r}].dt.total_seconds()"
+    return f"convert it, for example ds[{name!r}].astype('float32'), or leave it out"
 
 
 def _as_names(names: Sequence[str] | str) -> tuple[str, ...]:

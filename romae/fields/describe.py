@@ -30,11 +30,17 @@ class Extras:
 
 
 def describe(
-    piece: Piece, extras: Extras, *, scalars: bool, valid: np.ndarray | None = None
+    piece: Piece,
+    extras: Extras,
+    *,
+    scalars: bool,
+    types: Mapping[str, np.dtype],
+    valid: np.ndarray | None = None,
 ) -> Layout:
     """The layout of ``piece``; ``valid`` is the mask (C, *space) where none was given.
 
-    ``scalars``: keep scalar coordinates, which are parameters when each file is a case.
+    ``scalars``: keep scalar coordinates, which are parameters when each file is a case;
+    ``types``: of each field over all files.
     """
     dataset, roles = piece.dataset, piece.roles
     space = roles.space
@@ -56,7 +62,7 @@ def describe(
         weights = given_weights(array, space, shape, used, name)
     time = roles.time or roles.time_coord or TIME
     return Layout(
-        fields=tuple(_field(n, dataset[n]) for n in roles.names),
+        fields=tuple(_field(n, dataset[n], types[n]) for n in roles.names),
         time=time,
         space=space,
         shape=shape,
@@ -113,12 +119,13 @@ def _flag(value: Any) -> bool:
     return bool(value)
 
 
-def _field(name: str, array: xr.DataArray) -> Field:
+def _field(name: str, array: xr.DataArray, dtype: np.dtype) -> Field:
+    same = dtype.newbyteorder("=") == array.dtype.newbyteorder("=")
     return Field(
         name=name,
         attrs=plain(array.attrs),
-        dtype=array.dtype.newbyteorder("=").name,
-        encoding=_float_encoding(array.encoding),
+        dtype=dtype.newbyteorder("=").name,
+        encoding=_float_encoding(array.encoding) if same else {},
         dims=tuple(map(str, array.dims)),
     )
 

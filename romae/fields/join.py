@@ -1,4 +1,4 @@
-"""Opened datasets to trajectories: same grid, times in order, cases apart."""
+"""Opened datasets to trajectories: times in order, cases apart."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import numpy as np
 import xarray as xr
 
 from romae.conventions import TIME
-from romae.errors import DataError, GridMismatchError
+from romae.errors import DataError
 from romae.fields.axes import Roles
-from romae.fields.compare import coordinate_difference
 from romae.fields.segments import Segment, Trajectory, storage_chunk
 from romae.fields.state import plain
 from romae.fields.times import as_coordinate, check_follows, check_increasing, time_encoding
@@ -48,45 +47,6 @@ class Piece:
         """Length of the case dimension, or None without one."""
         case = self.roles.case
         return None if case is None else int(self.dataset.sizes[case])
-
-
-def check_fields(first: str, other: str, names: Sequence[str], dataset: xr.Dataset) -> None:
-    """Raise :class:`DataError` unless the file ``other`` has the fields of the ``first``."""
-    missing = [n for n in names if n not in dataset.data_vars]
-    if missing:
-        held = ", ".join(map(str, dataset.data_vars)) or "no variables"
-        rest = [n for n in names if n not in missing]
-        raise DataError(
-            f"{other} has no variable {missing[0]!r}, which {first} has; it holds {held}. Expected "
-            "the same fields in all files. Leave the file out"
-            + (f", or open those that all have with variables={rest!r}" if rest else "")
-        )
-
-
-def check_alike(first: Piece, other: Piece) -> None:
-    """Raise :class:`GridMismatchError` unless both pieces lie on one grid."""
-    for d in first.roles.space:
-        a, b = first.dataset.sizes[d], other.dataset.sizes[d]
-        if a != b:
-            raise GridMismatchError(
-                f"{other.label}: {d} has {b} points; expected {a} as in {first.label}. "
-                "Interpolate to one grid first, or leave the file out"
-            )
-    if first.cases != other.cases:
-        raise GridMismatchError(
-            f"{other.label} has {other.cases} cases; expected {first.cases} as in {first.label}"
-        )
-    message = coordinate_difference(_grid(first), _grid(other), other.label)
-    if message:
-        raise GridMismatchError(f"{message} (as in {first.label})")
-
-
-def _grid(piece: Piece) -> xr.Dataset:
-    used = set(piece.roles.space)
-    keep = {
-        n: c.variable for n, c in piece.dataset.coords.items() if c.dims and set(c.dims) <= used
-    }
-    return xr.Dataset(coords=keep)
 
 
 def join_pieces(pieces: Sequence[Piece], cases: Literal["auto", "file"]) -> list[Trajectory]:

@@ -19,30 +19,25 @@ variable is read where it is indexed, and not before.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import xarray as xr
 
-from romae.errors import (
-    MissingDependencyError,
-    OptionError,
-    UnreadableFileError,
-)
+from romae.errors import OptionError, UnreadableFileError
 from romae.fields.classic import check_length
 from romae.fields.hdf5 import is_netcdf4, open_hdf5
+from romae.fields.labelled import SCHEMES, is_zarr, open_labelled, open_zarr, unreadable
 from romae.fields.matlab import MAGIC as MATLAB_MAGIC
 from romae.fields.matlab import open_matlab
 from romae.fields.numpyfile import NPY_MAGIC, is_npz, open_npy, open_npz
 from romae.fields.openfoam import is_case, open_openfoam
+from romae.fields.segments import AS_OPENED
 from romae.fields.table import Table
 from romae.fields.vtkfiles import kind_of
 from romae.fields.vtkseries import open_vtk
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
 
 
 @dataclass(frozen=True)
@@ -67,14 +62,17 @@ def open_path(path: str, opening: Opening) -> xr.Dataset:
     """The Dataset at ``path``, nothing read but metadata and coordinates."""
     name = os.path.basename(path.rstrip("/")) or path
     if SCHEMES.match(path):
-        return _open_xarray(path, name, opening, opening.engine or "zarr")
+        return open_labelled(path, opening.group, opening.engine or "zarr")
     if kind := find_kind(path):
         if opening.table is not None and not kind.bare:
             raise OptionError(
                 f"{name}: layout=... describes bare arrays in HDF5, MATLAB or NumPy files; a "
                 f"{kind.name} file names its dimensions itself. Leave it out"
             )
-        return kind.open(path, name, opening)
+        opened = kind.open(path, name, opening)
+        place = os.path.abspath(path)
+        opened.encoding[AS_OPENED] = place, os.path.getsize(place) if os.path.isfile(place) else 0
+        return opened
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     raise UnreadableFileError(
         f"{path} is no data file ({size} bytes, starts with {_magic(path)!r}). Expected netCDF, "
@@ -101,23 +99,18 @@ def _is_hdf5(path: str) -> bool:
     return False
 
 
-def is_zarr(path: str) -> bool:
-    marks = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
-    return os.path.isdir(path) and any(os.path.exists(os.path.join(path, m)) for m in marks)
-
-
 def _open_netcdf3(path: str, name: str, opening: Opening) -> xr.Dataset:
     check_length(path)
-    return _open_xarray(path, name, opening, opening.engine)
+    return open_labelled(path, opening.group, opening.engine)
 
 
 def _open_hdf5_family(path: str, name: str, opening: Opening) -> xr.Dataset:
     try:
         netcdf = opening.table is None and (opening.engine or is_netcdf4(path, opening.group))
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if netcdf:
-        return _open_xarray(path, name, opening, opening.engine)
+        return open_labelled(path, opening.group, opening.engine)
     return open_hdf5(path, opening.table, opening.group, snapshot=opening.snapshot)
 
 
@@ -131,67 +124,6 @@ def _open_npy(path: str, name: str, opening: Opening) -> xr.Dataset:
 
 def _open_npz(path: str, name: str, opening: Opening) -> xr.Dataset:
     return open_npz(path, opening.table, snapshot=opening.snapshot)
-
-
-def _open_zarr(path: str, name: str, opening: Opening) -> xr.Dataset:
-    opened = _open_xarray(path, name, opening, "zarr")
-    # A store lists its arrays in the order of the folder; without this, channels would change
-    # places from one file system to the next.
-    return opened[sorted(map(str, opened.data_vars))]
-
-
-def _open_xarray(path: str, name: str, opening: Opening, engine: str | None) -> xr.Dataset:
-    options: dict[str, Any] = {"group": opening.group} if opening.group else {}
-    if engine == "zarr":
-        # Without the argument a store whose metadata are not consolidated gives a warning.
-        options["consolidated"] = _is_consolidated(path)
-    options |= {"engine": engine, "chunks": None, "cache": False, "decode_timedelta": False}
-    try:
-        try:
-            return xr.open_dataset(path, **options)
-        except ValueError as error:
-            if "decode" not in str(error):
-                raise
-            # A time axis that is no calendar ("months since", "s since start") stays a number.
-            return xr.open_dataset(path, **options, decode_times=False)
-    except ImportError as error:
-        raise _missing(name, error) from error
-    except ValueError as error:
-        if "engine" in str(error) or "backend" in str(error):
-            raise _missing(name, error) from error
-        raise _unreadable(path, error) from error
-    except (OSError, RuntimeError, KeyError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _is_consolidated(path: str) -> bool | None:
-    """Whether a Zarr store keeps all metadata in one file; None for remote ones: xarray tries."""
-    if SCHEMES.match(path):
-        return None
-    if os.path.exists(os.path.join(path, ".zmetadata")):
-        return True
-    root = os.path.join(path, "zarr.json")
-    if not os.path.exists(root):
-        return False
-    with open(root, encoding="utf-8") as file:
-        return '"consolidated_metadata"' in file.read()
-
-
-def _missing(name: str, error: Exception) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"{name}: no installed library reads it ({str(error).splitlines()[0]}). Expected netCDF4 "
-        "for netCDF files and zarr for Zarr stores; type: pip install netCDF4 zarr. With h5py "
-        "alone, netCDF4 files open as plain HDF5: layout={}"
-    )
-
-
-def _unreadable(path: str, error: Exception) -> UnreadableFileError:
-    size = f", {os.path.getsize(path)} bytes" if os.path.isfile(path) else ""
-    return UnreadableFileError(
-        f"{path}: cannot be opened ({str(error).splitlines()[0] if str(error) else error!r}{size})."
-        " Expected a whole netCDF, HDF5 or Zarr; the file may be truncated or still being "
-        "written, or the group may not exist. Check it with `h5dump -H` or copy it again"
-    )
 
 
 @dataclass(frozen=True)
@@ -214,7 +146,7 @@ KINDS = (
     Kind("HDF5", _is_hdf5, _open_hdf5_family, bare=True),
     Kind("NumPy", lambda path: _magic(path)[:6] == NPY_MAGIC, _open_npy, bare=True),
     Kind("NumPy", is_npz, _open_npz, bare=True),
-    Kind("Zarr", is_zarr, _open_zarr),
+    Kind("Zarr", is_zarr, lambda p, _, opening: open_zarr(p, opening.group)),
     Kind("VTK", lambda p: bool(kind_of(p)), lambda p, _, __: open_vtk([p]), open_series=open_vtk),
     Kind("OpenFOAM", is_case, lambda p, _, __: open_openfoam(p)),
 )

@@ -46,7 +46,10 @@ class MappedArray(BackendArray):
 
     def _read(self, key: tuple[int | slice, ...]) -> Any:
         order: Any = "F" if self.header.fortran else "C"
-        mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)
+        try:
+            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order)
+        except ValueError as error:  # shorter than its header says
+            raise OSError(f"{error} ({os.path.getsize(self.path)} bytes)") from error
         return np.array(mapped[key])
 
 
@@ -89,15 +92,15 @@ class StreamedArray(BackendArray):
     def _rows(self, start: int, stop: int) -> np.ndarray:
         row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         with self.lock:
-            if self.stream is None:
-                archive = zipfile.ZipFile(self.path)
-                self.stream = archive.open(self.member)
-                weakref.finalize(self, _close, self.stream, archive)
             try:
+                if self.stream is None:
+                    archive = zipfile.ZipFile(self.path)
+                    self.stream = archive.open(self.member)
+                    weakref.finalize(self, _close, self.stream, archive)
                 self.stream.seek(self.header.length + start * row)
                 data = self.stream.read((stop - start) * row)
             except (zipfile.BadZipFile, EOFError, struct.error) as error:
-                raise OSError(f"{self.member}: {error}") from error
+                raise OSError(f"{self.member}: {str(error) or 'it ends too early'}") from error
         return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
 
 

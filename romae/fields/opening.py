@@ -16,14 +16,16 @@ import numpy as np
 import xarray as xr
 
 from romae.errors import OptionError, check_option
-from romae.fields.axes import EACH_FILE, find_roles
+from romae.fields.alike import check_alike, check_fields, common_types
+from romae.fields.axes import find_roles
 from romae.fields.describe import Extras, describe
-from romae.fields.join import Piece, case_parameters, check_alike, check_fields, join_pieces
+from romae.fields.join import Piece, case_parameters, join_pieces
 from romae.fields.kinds import Opening
 from romae.fields.mask import first_mask
 from romae.fields.paths import expand, grouped, open_series
 from romae.fields.snapshots import Snapshots
 from romae.fields.table import Layouts, Table, read_table
+from romae.fields.timeaxis import EACH_FILE
 
 Source = (
     str
@@ -125,17 +127,18 @@ def _assemble(
     roles = find_roles(first, label, **choice)
     pieces = [Piece(label, first, roles)]
     for other, dataset in found[1:]:
-        check_fields(label, other, roles.names, dataset)
+        check_fields(pieces[0], other, dataset)
         same = find_roles(
             dataset, other, **{**choice, "variables": roles.names, "space": roles.space}
         )
         pieces.append(Piece(other, dataset, same))
         check_alike(pieces[0], pieces[-1])
     trajectories = join_pieces(pieces, cases)
-    layout = describe(pieces[0], extras, scalars=cases == "auto")
+    about: dict[str, Any] = {"scalars": cases == "auto", "types": common_types(pieces)}
+    layout = describe(pieces[0], extras, **about)
     params = case_parameters(pieces, cases)
-    about: dict[str, Any] = {"source": text, "params": params, "skipped": roles.skipped}
-    opened = Snapshots(layout, trajectories, **about, masked_by_user=extras.mask is not None)
+    origin: dict[str, Any] = {"source": text, "params": params, "skipped": roles.skipped}
+    opened = Snapshots(layout, trajectories, **origin, masked_by_user=extras.mask is not None)
     if extras.mask is not None:
         return opened
     valid = first_mask(
@@ -146,8 +149,8 @@ def _assemble(
     )
     if valid is None:
         return opened
-    layout = describe(pieces[0], extras, scalars=cases == "auto", valid=valid)
-    return Snapshots(layout, trajectories, **about)
+    layout = describe(pieces[0], extras, **about, valid=valid)
+    return Snapshots(layout, trajectories, **origin)
 
 
 def _load(

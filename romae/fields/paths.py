@@ -16,7 +16,8 @@ from typing import Any
 import xarray as xr
 
 from romae.errors import MissingFileError, OptionError, UnreadableFileError, nearest
-from romae.fields.kinds import SCHEMES, Opening, find_kind, is_zarr, open_path
+from romae.fields.kinds import Opening, find_kind, open_path
+from romae.fields.labelled import SCHEMES, is_zarr
 from romae.fields.openfoam import is_case
 
 

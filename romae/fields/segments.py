@@ -8,6 +8,7 @@ list of its segments in time order; snapshot t lies in segment j where
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from romae.fields.work import Scratch, Task
 if TYPE_CHECKING:
     from romae.fields.layout import Layout
 
+AS_OPENED = "romae_as_opened"  # in the encoding of a Dataset: its path, and bytes of a file then
 STRIDE_LIMIT = 8  # up to this step it is faster to read all and drop than to read with gaps
 
 
@@ -99,6 +101,7 @@ class Segment:
         stride = steps.step if steps.step > STRIDE_LIMIT else 1
         with self._named(name, steps, why):
             piece = self._read(name, slice(steps[0], steps[-1] + 1, stride), layout)
+            self._check_whole()
         put(out, piece[:: steps.step // stride])
 
     @contextmanager
@@ -145,6 +148,15 @@ class Segment:
             whole = slice(0, len(steps))  # time is not the first axis: a part is of all times
             plan = Plan([Part(p.work, whole) for p in plan.parts], plan.heavy)
         return plan
+
+    def _check_whole(self) -> None:
+        """Raise :class:`OSError` when the file is gone or shorter than when it was opened.
+
+        Libraries give zeros beyond the end of a file, and fill values for what a store lacks.
+        """
+        path, size = self.dataset.encoding.get(AS_OPENED, ("", 0))
+        if path and (now := os.stat(path).st_size) < size:
+            raise OSError(f"the file had {size} bytes when it was opened and has {now} now")
 
     def _read(self, name: str, span: slice, layout: Layout) -> np.ndarray:
         variable = self.dataset.variables[name]

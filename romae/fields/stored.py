@@ -1,8 +1,7 @@
-"""Bare arrays of a file as a lazy Dataset: names, axes and coordinates by table, or by guess.
+"""Bare arrays of a file as a lazy Dataset.
 
-Without a table, fields are all numeric arrays of two to four axes. Axes take the names that the
-file gives them; else the first is time and the last ones z, y, x (MATLAB: y, x, z, time).
-Arrays with one axis that are named like it (or t) and as long are its coordinate.
+Names, axes and coordinates come from a layout table (:mod:`romae.fields.table`); what it does not
+say is guessed (:mod:`romae.fields.guess`).
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from typing import Any
 import xarray as xr
 
 from romae.errors import DataError, OptionError, nearest
+from romae.fields.guess import guess_coordinate, guess_fields, name_dims, without_conflicts
 from romae.fields.table import COMPONENT, Table, axis_values
 
-TIME_LIKE = ("time", "t", "times")
 NUMERIC = "fiuc"  # complex ones are refused by name later
 
 
@@ -70,23 +69,24 @@ def build(
     table = table or Table()
     fields = table.paths()
     if fields is None:
-        fields = _guess_fields(found, table, snapshot)
+        fields = guess_fields(found, table, snapshot)
     if not fields:
-        shapes = ", ".join(f"{p} {s.seen}" for p, s in found.items()) or "(no arrays)"
+        shapes = ", ".join(f"{p} {s.seen} {s.data.dtype}" for p, s in found.items()) or "(none)"
         raise DataError(
-            f"{label}: no dataset looks like a field over time and space among {shapes}. Name "
-            'them, for example layout={"fields": {"u": "/u"}, "dims": ["time", "y", "x"]}'
+            f"{label}: no dataset looks like a field over time and space among {shapes}. "
+            "Expected real numbers with two to four axes; name them, for example "
+            'layout={"fields": {"u": "/u"}, "dims": ["time", "y", "x"]}'
         )
     arrays = {n: find(found, p, label) for n, p in fields.items()}
-    dims = {n: _dims(s, n, table, label, snapshot) for n, s in arrays.items()}
-    dims = _without_conflicts(dims, arrays)
+    dims = {n: name_dims(s, n, table, label, snapshot) for n, s in arrays.items()}
+    dims = without_conflicts(dims, arrays)
     sizes = {d: n for k, s in arrays.items() for d, n in zip(dims[k], s.shape, strict=True)}
     variables: dict[str, xr.Variable] = {}
     for name, array in arrays.items():
         variables |= _fields(name, array, dims[name], table, label)
     coords = dict(table.coords)
     for d in sizes:
-        if d not in coords and (path := _guess_coordinate(found, d, sizes[d])):
+        if d not in coords and (path := guess_coordinate(found, d, sizes[d])):
             coords[d] = path
     for name, given in coords.items():
         extra = table.attrs.get(name, {})
@@ -133,81 +133,11 @@ def _fields(
     return split
 
 
-def _guess_fields(found: Mapping[str, Stored], table: Table, snapshot: bool) -> dict[str, str]:
-    common = table.dims if isinstance(table.dims, list) else None
-    least, most = (1, 3) if snapshot else (2, 4)
-    numeric = {p: s for p, s in found.items() if s.data.dtype.kind in "fiu"}
-    if common is not None:
-        paths = [p for p, s in numeric.items() if len(s.shape) == len(common)]
-    elif isinstance(table.dims, dict):
-        paths = [p for p, s in numeric.items() if p.rsplit("/", 1)[-1] in table.dims]
-    else:
-        paths = [p for p, s in numeric.items() if least <= len(s.shape) <= most]
-        if any(len(numeric[p].shape) > 1 for p in paths):  # of one snapshot: not its axes
-            paths = [p for p in paths if len(numeric[p].shape) > 1]
-    short = [p.rsplit("/", 1)[-1] for p in paths]
-    return {
-        name if short.count(name) == 1 else path.strip("/").replace("/", "_"): path
-        for name, path in zip(short, paths, strict=True)
-    }
-
-
-def _dims(
-    array: Stored, name: str, table: Table, label: str, snapshot: bool = False
-) -> tuple[str, ...]:
-    dims, n = table.dims_of(name), len(array.shape)
-    if dims is not None:
-        if len(dims) != n:
-            raise OptionError(
-                f"{label}: {name!r} has {n} axes {array.seen}, dims={list(dims)!r} "
-                f"names {len(dims)}. Expected one name per axis"
-            )
-        return tuple(map(str, reversed(dims) if array.flip else dims))
-    if n - (not snapshot) > 3:
-        raise OptionError(
-            f"{label}: {name!r} has {n} axes {array.seen}, too many to guess their names. Name "
-            'them, for example layout={"dims": ["case", "time", "component", "y", "x"]}'
-        )
-    lead = () if snapshot else ("time",)
-    if array.flip:  # MATLAB: rows are y, columns x, time is the last axis
-        space = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("y", "x", "z")}[n - len(lead)]
-        guessed = (*space, *lead)[::-1]
-    else:
-        guessed = (*lead, *("z", "y", "x")[3 - (n - len(lead)) :])
-    axes = array.axes or (None,) * n
-    return tuple(axes[i] or guessed[i] for i in range(n))
-
-
-def _without_conflicts(
-    dims: Mapping[str, tuple[str, ...]], arrays: Mapping[str, Stored]
-) -> dict[str, tuple[str, ...]]:
-    """Guessed names made different where arrays of other lengths use the same one."""
-    sizes: dict[str, int] = {}
-    result = {}
-    for name, own in dims.items():
-        named = []
-        for d, size in zip(own, arrays[name].shape, strict=True):
-            unique = d if d == COMPONENT or sizes.setdefault(d, size) == size else f"{d}_{size}"
-            sizes.setdefault(unique, size)
-            named.append(unique)
-        result[name] = tuple(named)
-    return result
-
-
-def _guess_coordinate(found: Mapping[str, Stored], dim: str, size: int) -> str | None:
-    names = TIME_LIKE if dim in TIME_LIKE else (dim,)
-    for path, array in found.items():
-        numeric = array.data.dtype.kind in "fiu"
-        if numeric and array.shape == (size,) and path.rsplit("/", 1)[-1].lower() in names:
-            return path
-    return None
-
-
 def _coord_dims(
     array: Stored, name: str, table: Table, sizes: Mapping[str, int], label: str
 ) -> tuple[str, ...]:
     if isinstance(table.dims, dict) and name in table.dims:
-        return _dims(array, name, table, label)
+        return name_dims(array, name, table, label)
     if not array.shape:
         return ()
     if len(array.shape) == 1 and sizes.get(name, array.shape[0]) == array.shape[0]:
