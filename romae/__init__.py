@@ -20,25 +20,34 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.reducers import (
         POD,
         VAE,
+        VQVAE,
+        ContractiveAutoencoder,
         ConvAutoencoder,
         PODAutoencoder,
         QuadraticManifold,
+        RankFindingAutoencoder,
+        SparseAutoencoder,
         TrainConfig,
     )
+    from romae.study import sweep
 
 __all__ = [
     "DMD",
     "GRU",
     "POD",
     "VAE",
+    "VQVAE",
     "Climatology",
+    "ContractiveAutoencoder",
     "ConvAutoencoder",
     "EchoState",
     "PODAutoencoder",
     "Persistence",
     "QuadraticManifold",
+    "RankFindingAutoencoder",
     "ReducedModel",
     "RomaeError",
+    "SparseAutoencoder",
     "TrainConfig",
     "__version__",
     "compare",
@@ -49,6 +58,7 @@ __all__ = [
     "make_case",
     "open_snapshots",
     "spectral_pod",
+    "sweep",
 ]
 
 _WHERE = {
@@ -58,6 +68,10 @@ _WHERE = {
     "ConvAutoencoder": "romae.reducers",
     "QuadraticManifold": "romae.reducers",
     "VAE": "romae.reducers",
+    "VQVAE": "romae.reducers",
+    "SparseAutoencoder": "romae.reducers",
+    "ContractiveAutoencoder": "romae.reducers",
+    "RankFindingAutoencoder": "romae.reducers",
     "TrainConfig": "romae.reducers",
     "Persistence": "romae.dynamics",
     "Climatology": "romae.dynamics",
@@ -69,6 +83,7 @@ _WHERE = {
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
     "detect": "romae.compare",
+    "sweep": "romae.study",
     "spectral_pod": "romae.diagnose",
     "convergence": "romae.diagnose",
     "RomaeError": "romae.errors",

@@ -20,6 +20,10 @@ REDUCERS = {
     "pod-ae": "PODAutoencoder",
     "conv": "ConvAutoencoder",
     "vae": "VAE",
+    "vqvae": "VQVAE",
+    "sparse": "SparseAutoencoder",
+    "contractive": "ContractiveAutoencoder",
+    "rank": "RankFindingAutoencoder",
 }
 DYNAMICS = {
     "persistence": "Persistence",

@@ -11,10 +11,20 @@ In files and on the command line a part is its kind, ``"plain"``, or a table wit
 kw_only=True)``, name a ``kind``.
 """
 
-from romae.nets.bottlenecks import Bottleneck, Ordered, Plain, Saturated, Variational
+from romae.nets.bottlenecks import (
+    Bottleneck,
+    Ordered,
+    Plain,
+    RankFinding,
+    Saturated,
+    Sparse,
+    Variational,
+    VectorQuantised,
+)
 from romae.train.adversarial import Adversarial
 from romae.train.corruptions import Masking, Noise, Patches, SensorDropout
 from romae.train.objective import MSE, Corruption, Term
+from romae.train.penalties import Contractive
 from romae.train.physics import Divergence, Physics
 from romae.train.terms import BCE, L1, Gradient, Relative, Spectral
 
@@ -24,6 +34,7 @@ __all__ = [
     "MSE",
     "Adversarial",
     "Bottleneck",
+    "Contractive",
     "Corruption",
     "Divergence",
     "Gradient",
@@ -33,10 +44,13 @@ __all__ = [
     "Patches",
     "Physics",
     "Plain",
+    "RankFinding",
     "Relative",
     "Saturated",
     "SensorDropout",
+    "Sparse",
     "Spectral",
     "Term",
     "Variational",
+    "VectorQuantised",
 ]

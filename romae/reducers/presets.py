@@ -2,7 +2,7 @@
 
 A preset is a function that composes a network with parts (:mod:`romae.parts`); what it returns is
 the network class, and is saved and opened as that. ``network`` names the class: ``"pod"`` works in
-POD coordinates and trains in seconds, ``"conv"`` on the grid. ``options`` are arguments of the class.
+POD coordinates and trains in seconds, ``"conv"`` on the grid. ``options`` are its arguments.
 
     VAE(4, beta=1e-2)  is  PODAutoencoder(4, bottleneck=parts.Variational(beta=1e-2))
 """
@@ -10,11 +10,18 @@ POD coordinates and trains in seconds, ``"conv"`` on the grid. ``options`` are a
 from typing import Any
 
 from romae.errors import OptionError, check_option
-from romae.nets.bottlenecks import Bottleneck, Variational
+from romae.nets.bottlenecks import (
+    Bottleneck,
+    RankFinding,
+    Sparse,
+    Variational,
+    VectorQuantised,
+)
 from romae.reducers.autoencoder import Autoencoder
 from romae.reducers.conv_autoencoder import ConvAutoencoder
 from romae.reducers.pod_autoencoder import PODAutoencoder
-from romae.train.objective import Corruption, Term
+from romae.train.objective import MSE, Corruption, Term
+from romae.train.penalties import Contractive
 
 NETWORKS: dict[str, type[Autoencoder]] = {"pod": PODAutoencoder, "conv": ConvAutoencoder}
 Part = Bottleneck | Corruption | Term | tuple[Term, ...]
@@ -50,3 +57,67 @@ def VAE(
     """
     part = Variational(beta=beta, warmup=warmup)
     return compose("VAE", network, latent, options, bottleneck=part)
+
+
+def VQVAE(
+    latent: int = 2,
+    *,
+    codes: int = 256,
+    group: int = 1,
+    commitment: float = 0.25,
+    network: str = "pod",
+    **options: Any,
+) -> Autoencoder:
+    """Vector-quantised autoencoder: a snapshot becomes ``latent / group`` integers below ``codes``.
+
+    For storage, and for dynamics of symbols. Compare at equal bytes: latents of 8 bits here, of
+    32 bits elsewhere; at equal k rounding costs accuracy. See
+    :mod:`romae.nets.bottlenecks.quantised`.
+    """
+    part = VectorQuantised(codes=codes, group=group, commitment=commitment)
+    return compose("VQVAE", network, latent, options, bottleneck=part)
+
+
+def SparseAutoencoder(
+    latent: int = 8,
+    *,
+    target: float | None = None,
+    weight: float = 1e-3,
+    network: str = "pod",
+    **options: Any,
+) -> Autoencoder:
+    """Sparse autoencoder: few latents at work at a time, each for an event of its own.
+
+    For intermittent flows, and to find regimes. ``target`` is the share of time in which a latent
+    works; None penalises the L1 norm. See :mod:`romae.nets.bottlenecks.sparse`.
+    """
+    part = Sparse(target=target, weight=weight)
+    return compose("SparseAutoencoder", network, latent, options, bottleneck=part)
+
+
+def ContractiveAutoencoder(
+    latent: int = 2, *, weight: float = 1e-4, network: str = "pod", **options: Any
+) -> Autoencoder:
+    """Contractive autoencoder: latents that noise in the snapshots moves little.
+
+    For measured or noisy snapshots. See :mod:`romae.train.penalties`.
+    """
+    terms = (MSE(), Contractive(weight=weight))
+    return compose("ContractiveAutoencoder", network, latent, options, objective=terms)
+
+
+def RankFindingAutoencoder(
+    latent: int = 16,
+    *,
+    layers: int = 4,
+    decay: float = 1e-5,
+    network: str = "pod",
+    **options: Any,
+) -> Autoencoder:
+    """Autoencoder that finds how many of ``latent`` latents the data need.
+
+    ``findings["rank"]`` is the number, ``truncate(number)`` the reducer with as many. For a first
+    look at data of unknown dimension. See :mod:`romae.nets.bottlenecks.rank`.
+    """
+    part = RankFinding(layers=layers, decay=decay)
+    return compose("RankFindingAutoencoder", network, latent, options, bottleneck=part)

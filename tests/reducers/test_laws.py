@@ -18,11 +18,15 @@ from romae.kinds import REDUCERS
 from romae.reducers import (
     POD,
     VAE,
+    VQVAE,
     Coder,
+    ContractiveAutoencoder,
     ConvAutoencoder,
     PODAutoencoder,
     QuadraticManifold,
+    RankFindingAutoencoder,
     Reducer,
+    SparseAutoencoder,
     TrainConfig,
 )
 from romae.testing import check_reducer
@@ -41,6 +45,11 @@ EVERY = {
     "saturated": lambda k=2: PODAutoencoder(
         k, bottleneck=parts.Saturated(), hidden=(8,), train=SHORT
     ),
+    "sparse": lambda k=2: SparseAutoencoder(k, hidden=(8,), train=SHORT),
+    "sparse-kl": lambda k=2: SparseAutoencoder(k, target=0.1, hidden=(8,), train=SHORT),
+    "contractive": lambda k=2: ContractiveAutoencoder(k, hidden=(8,), train=SHORT),
+    "rank": lambda k=2: RankFindingAutoencoder(k, hidden=(8,), train=SHORT),
+    "vqvae": lambda k=2: VQVAE(k, codes=64, hidden=(8,), train=SHORT),
     "vae": lambda k=2: VAE(k, hidden=(8,), train=SHORT),
     "vae-conv": lambda k=2: VAE(k, network="conv", widths=(4, 6), head=8, train=SHORT),
 }
