@@ -22,6 +22,8 @@ from romae.nets.bottlenecks.base import Bottleneck, Squeeze
 
 
 class _Nested(Squeeze):
+    cumulative: Tensor
+
     def __init__(self, latent: int, rate: float) -> None:
         super().__init__(latent)
         p = (1 - rate) ** torch.arange(latent, dtype=torch.float64)
