@@ -17,6 +17,7 @@ _COMMANDS = {
     "encode": "romae.cli.encode:encode",
     "decode": "romae.cli.decode:decode",
     "compare": "romae.cli.compare:compare",
+    "sweep": "romae.cli.sweep:sweep",
     "forecast": "romae.cli.forecast:forecast",
     "detect": "romae.cli.detect:detect",
     "run": "romae.cli.run:run",

@@ -13,5 +13,6 @@ was killed goes on where it was, in the middle of a training too.
 
 from romae.study.config import Study, read_study
 from romae.study.run import Outcome, list_steps, run_study
+from romae.study.sweeping import sweep
 
-__all__ = ["Outcome", "Study", "list_steps", "read_study", "run_study"]
+__all__ = ["Outcome", "Study", "list_steps", "read_study", "run_study", "sweep"]

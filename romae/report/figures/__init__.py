@@ -15,6 +15,7 @@ from romae.report.figures.latents import latents
 from romae.report.figures.modes import pod_modes
 from romae.report.figures.spectrum import energy_spectrum
 from romae.report.figures.style import png, save, svg
+from romae.report.figures.sweep import sweep_curve
 
 __all__ = [
     "anomaly_maps",
@@ -32,5 +33,6 @@ __all__ = [
     "spectral_modes",
     "spod_spectrum",
     "svg",
+    "sweep_curve",
     "training_curves",
 ]
