@@ -30,6 +30,7 @@ from romae.reducers.network_coder import NetworkCoder
 from romae.reducers.pod import decompose_fields
 from romae.train import TrainConfig, train
 from romae.train.objective import Corruption, Frame, Term, Training, objective
+from romae.train.ranks import Ranks, here
 
 Scale = Literal["units", "field", "none"]
 Feed = ResidentFeed | StreamFeed
@@ -141,7 +142,13 @@ class Autoencoder(Reducer):
             shuffle=shuffle,
             seed=self.train.seed,
             device=data.device,
+            **self._share(shuffle),
         )
+
+    def _share(self, training: bool) -> dict[str, int]:
+        """The ranks of torchrun share what they train on; each validates on everything."""
+        ranks = here() if training else Ranks()
+        return {"rank": ranks.rank, "world": ranks.world}
 
     def _fit(self, data: FitData) -> Coder:
         self._inside = None

@@ -134,7 +134,7 @@ class PODAutoencoder(Autoencoder):
     def _build(self) -> NetworkCoder:
         return self._coder(np.zeros((self._kept, self.layout.size)), 1.0)
 
-    def _coder(self, modes: np.ndarray, unit: float) -> PODCoordinatesCoder:
+    def _coder(self, modes: np.ndarray, unit: float) -> NetworkCoder:
         basis = linear_coder(self.layout, modes)
         squeeze = self.bottleneck.module(self.inside)
         return PODCoordinatesCoder(basis, unit, squeeze, self.hidden, self.act)
@@ -146,7 +146,13 @@ class PODAutoencoder(Autoencoder):
             batches = scaled_batches(snapshots, data.scaling, data.device)
             parts = [coder.work(x) for _, x in batches]
         batch = self.train.batch_for(len(data.snapshots))
-        return ResidentFeed(torch.cat(parts), batch=batch, shuffle=shuffle, seed=self.train.seed)
+        return ResidentFeed(
+            torch.cat(parts),
+            batch=batch,
+            shuffle=shuffle,
+            seed=self.train.seed,
+            **self._share(shuffle),
+        )
 
     def _fitted_scalars(self) -> dict[str, Any]:
         return {**super()._fitted_scalars(), "_kept": self._kept}

@@ -1,8 +1,11 @@
-"""Training state in one safetensors file, written atomically at the end of an epoch.
+"""Training state in one safetensors file, written atomically between two updates.
 
-What randomness an epoch needs is seeded by (seed, epoch), and the learning rate is a
-function of the step, so weights, optimiser moments, running mean and best weights are the
-whole state: continuing from the file gives the same bits as never having stopped.
+The random numbers of an update are seeded by (seed, step), the order of an epoch by (seed, epoch),
+and the learning rate is a function of the step; so the step is the state of all generators and the
+position in the feed. With weights, optimiser moments, running mean and best weights it is the
+whole state: continuing from the file gives the same bits as never having stopped, on a CPU.
+
+A SHA-256 of all of it is stored along: a file that a disk or a copy has changed is refused.
 """
 
 import hashlib
@@ -12,20 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from romae.errors import TrainingError
 from romae.files import atomic_file
 from romae.train.config import TrainConfig
+from romae.train.optimiser import Optimiser
 
 FILE = "training.safetensors"
+SCALARS = ("step", "loss", "seconds", "best_loss", "best_epoch", "history")
+ANYTIME = ("checkpoint_seconds", "metrics")  # settings that may change when going on
 
 
 @dataclass
 class State:
     """Everything that changes while training."""
 
-    epoch: int = 0
+    step: int = 0  # updates done
+    loss: float = 0.0  # sum over the batches of the present epoch
     seconds: float = 0.0
     best_loss: float = float("inf")
     best_epoch: int = 0  # epochs done when the best weights were found; 0: the start
@@ -37,7 +45,7 @@ class State:
 def identity(module: nn.Module, config: TrainConfig, data: str) -> str:
     """Hash of architecture, settings and data: a resume with another one is refused."""
     shapes = {name: list(t.shape) for name, t in module.state_dict().items()}
-    settings = {k: v for k, v in asdict(config).items() if k != "checkpoint_seconds"}
+    settings = {k: v for k, v in asdict(config).items() if k not in ANYTIME}
     text = json.dumps([shapes, settings, data, repr(module)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -56,50 +64,36 @@ def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     module.load_state_dict(module.state_dict() | tensors)
 
 
-def write(
-    folder: Path, state: State, module: nn.Module, optimiser: torch.optim.Optimizer, key: str
-) -> None:
+def write(folder: Path, state: State, module: nn.Module, optimiser: Optimiser, key: str) -> None:
     """Replace the checkpoint in ``folder`` by the present state."""
-    from safetensors.torch import save_file
-
-    moments = optimiser.state_dict()["state"]
     tensors = {f"weights/{k}": v for k, v in trained(module).items()}
     tensors |= {f"best/{k}": v for k, v in state.best.items()}
     tensors |= {f"average/{k}": v for k, v in state.average.items()}
-    tensors |= {f"optimiser/{i}/{k}": v for i, s in moments.items() for k, v in s.items()}
-    scalars: dict[str, Any] = {
-        "identity": key,
-        **{k: getattr(state, k) for k in ("epoch", "seconds", "best_loss", "best_epoch")},
-        "history": state.history,
-    }
+    tensors |= {f"optimiser/{k}": v for k, v in optimiser.moments().items()}
     owned = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    scalars = json.dumps({"identity": key, **{k: getattr(state, k) for k in SCALARS}})
+    metadata = {"state": scalars, "sha256": _digest(scalars, owned)}
     with atomic_file(folder / FILE, overwrite=True) as temporary:
-        save_file(owned, temporary, metadata={"state": json.dumps(scalars)})
+        save_file(owned, temporary, metadata=metadata)
 
 
-def read(
-    folder: Path, module: nn.Module, optimiser: torch.optim.Optimizer, key: str
-) -> State | None:
-    """State found in ``folder``, loaded into module and optimiser; None when there is none."""
-    from safetensors import safe_open
-
+def content(folder: Path) -> bytes | None:
+    """The checkpoint file in ``folder``, None when there is none."""
     path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        with safe_open(str(path), "pt") as file:
-            scalars = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises several kinds for damage
-        raise TrainingError(
-            f"the checkpoint {path} is damaged ({error}). Expected the state of a training; remove "
-            f"the folder {folder} to start afresh."
-        ) from error
+    return path.read_bytes() if path.exists() else None
+
+
+def read(found: bytes, folder: Path, module: nn.Module, optimiser: Optimiser, key: str) -> State:
+    """State in the :func:`content` of ``folder``, loaded into module and optimiser.
+
+    Raises :class:`TrainingError` for a damaged file and for one of another run.
+    """
+    scalars, tensors = _parse(found, folder)
     if scalars.pop("identity") != key:
         raise TrainingError(
-            f"{path} is the checkpoint of another run: its architecture, training settings or data "
-            f"differ from this one's. Remove the folder {folder} to start afresh, or use the "
-            f"settings and data it began with."
+            f"{folder / FILE} is the checkpoint of another run: its architecture, training "
+            f"settings or data differ from this one's. Remove the folder {folder} to start "
+            f"afresh, or use the settings and data it began with."
         )
     parts: dict[str, dict[str, Tensor]] = {
         p: {} for p in ("weights", "best", "average", "optimiser")
@@ -108,12 +102,31 @@ def read(
         part, _, rest = name.partition("/")
         parts[part][rest] = tensor
     restore(module, parts["weights"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimiser"].items():
-        index, _, what = name.partition("/")
-        moments.setdefault(int(index), {})[what] = tensor
-    layout = optimiser.state_dict()
-    optimiser.load_state_dict({"state": moments, "param_groups": layout["param_groups"]})
+    optimiser.load(parts["optimiser"])
     device = next(module.parameters()).device
     best, average = ({k: v.to(device) for k, v in parts[p].items()} for p in ("best", "average"))
     return State(best=best, average=average, **scalars)
+
+
+def _parse(found: bytes, folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Scalars and tensors, checked against the sum stored with them."""
+    try:
+        length = int.from_bytes(found[:8], "little")
+        metadata = json.loads(found[8 : 8 + length])["__metadata__"]
+        tensors = load(found)
+        if metadata["sha256"] != _digest(metadata["state"], tensors):
+            raise ValueError("its SHA-256 differs from the one stored in it")
+        return json.loads(metadata["state"]), tensors
+    except Exception as error:  # safetensors raises several kinds for damage
+        raise TrainingError(
+            f"the checkpoint {folder / FILE} is damaged ({error}). Expected the state of a "
+            f"training; remove the folder {folder} to start afresh."
+        ) from error
+
+
+def _digest(scalars: str, tensors: dict[str, Tensor]) -> str:
+    found = hashlib.sha256(scalars.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

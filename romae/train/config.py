@@ -2,29 +2,37 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from romae.errors import OptionError, check_whole
+from romae.errors import OptionError, check_option, check_whole
+from romae.train.metrics import METRICS, Metrics
+
+Kind = Literal["adamw", "muon"]
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of one training run; ``--set train.epochs=50`` on the command line.
 
-    The length is ``epochs`` passes over the data or, when ``epochs`` is None, as many as
-    make ``steps`` optimiser updates, so that one default suits 100 snapshots and 100 000.
+    The length is ``epochs`` passes over the data or, when ``epochs`` is None, ``steps`` optimiser
+    updates, so that one default suits 100 snapshots and 100 000; the last pass may be cut short.
     """
 
     epochs: int | None = None  # passes over the training data
     steps: int = 6000  # optimiser updates, where epochs is None
     batch: int | None = None  # snapshots per update; None: a sixteenth of them, 16 to 256
-    lr: float = 2e-3  # peak learning rate of AdamW
+    optimiser: Kind = "adamw"  # muon: fewer, dearer updates
+    lr: float = 2e-3  # peak learning rate
     weight_decay: float = 1e-6
     warmup: float = 0.05  # share of the updates in which the learning rate rises
     clip: float = 1.0  # largest norm of the gradient
     patience: int | None = None  # epochs without a better validation loss before stopping
     average: float = 0.0  # decay of the running mean of the weights (EMA); 0: none
     seed: int = 0
+    precision: Precision = "float32"  # bf16: products of the networks in bfloat16, weights not
     checkpoint_seconds: float = 30.0  # time between checkpoints, where a folder is given
+    metrics: Metrics = "jsonl"  # beside the checkpoint; tensorboard: its event files as well
 
     def __post_init__(self) -> None:
         """Refuse values that cannot train."""
@@ -32,6 +40,9 @@ class TrainConfig:
             value, least = getattr(self, name), 0 if name == "seed" else 1
             if value is not None or name in ("steps", "seed"):
                 check_whole(f"train.{name}", value, least)
+        check_option("train.optimiser", self.optimiser, get_args(Kind))
+        check_option("train.precision", self.precision, get_args(Precision))
+        check_option("train.metrics", self.metrics, METRICS)
         for name, example in (("lr", 2e-3), ("clip", 1.0)):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -52,11 +63,9 @@ class TrainConfig:
         """Snapshots per update, for a training set of ``snapshots``."""
         return self.batch or min(max(snapshots // 16, 16), 256)
 
-    def epochs_for(self, updates_per_epoch: int) -> int:
-        """Number of epochs, at least one."""
-        if self.epochs is not None:
-            return self.epochs
-        return max(1, math.ceil(self.steps / max(updates_per_epoch, 1)))
+    def updates_for(self, updates_per_epoch: int) -> int:
+        """Optimiser updates in all."""
+        return self.steps if self.epochs is None else self.epochs * updates_per_epoch
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate at ``step`` of ``total``: linear warm-up, then half a cosine to zero."""

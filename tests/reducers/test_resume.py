@@ -1,5 +1,6 @@
 """A training killed by the system goes on to the same bits; another one does not go on at all."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,63 +13,76 @@ import pytest
 from romae.errors import TrainingError
 from romae.reducers import ConvAutoencoder, PODAutoencoder, TrainConfig
 
+LENGTH = "batch=4, steps=17, checkpoint_seconds=0"
 MAKERS = {
-    "pod-ae": "PODAutoencoder(2, hidden=(8,), train=TrainConfig(epochs=6, checkpoint_seconds=0))",
+    "pod-ae": f"PODAutoencoder(2, hidden=(8,), train=TrainConfig({LENGTH}))",
     "conv": "ConvAutoencoder(2, widths=(4, 6), head=8, "
-    "train=TrainConfig(epochs=6, average=0.9, checkpoint_seconds=0))",
+    f"train=TrainConfig({LENGTH}, average=0.9, optimiser='muon'))",
+    "streamed": f"ConvAutoencoder(2, widths=(4,), head=8, train=TrainConfig({LENGTH}))",
 }
 FIT = """
-import os, signal, sys
+import functools, os, signal, sys
 import xarray as xr
-import romae.train.loop as loop
+import romae.reducers.autoencoder as autoencoder
 from romae.progress import silent
 from romae.reducers import ConvAutoencoder, PODAutoencoder, TrainConfig
 from romae.train import checkpoint
 
-folder, kill_at = sys.argv[2], int(sys.argv[3])
+data, folder, kill_at, output, feed = sys.argv[1:]
+if feed == "streamed":
+    autoencoder.make_feed = functools.partial(autoencoder.make_feed, resident_bytes=0)
 write = checkpoint.write
 
 def write_then_die(folder, state, *rest):
-    if state.epoch == kill_at + 1:  # in mid-epoch, after the checkpoint of kill_at
+    if state.step == int(kill_at) + 1:  # after the checkpoint of kill_at and one more update
         os.kill(os.getpid(), signal.SIGKILL)
     write(folder, state, *rest)
-    print(state.epoch)
+    print(state.step)
 
 checkpoint.write = write_then_die
 with silent():
     reducer = {make}
-    reducer.fit(xr.open_dataset(sys.argv[1]), checkpoint=folder)
-reducer.save(sys.argv[4], overwrite=True)
+    reducer.fit(xr.open_dataset(data), checkpoint=folder)
+reducer.save(output, overwrite=True)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_killed_and_gone_on_in_another_process(kind, flows, tmp_path):
+    """Killed in the middle of an epoch, in a training whose last epoch is cut short."""
     data = tmp_path / "data.nc"
     flows["plane"]().to_netcdf(data)
     script = textwrap.dedent(FIT).replace("{make}", MAKERS[kind])
 
     def fit(folder, kill_at, to):
         return subprocess.run(
-            [sys.executable, "-c", script, str(data), str(tmp_path / folder), str(kill_at), to],
+            [sys.executable, "-c", script, data, tmp_path / folder, str(kill_at), to, kind],
             capture_output=True,
             text=True,
             check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
-    whole = fit("never", 1000, str(tmp_path / "whole.rom"))
+    whole = fit("never", 1000, tmp_path / "whole.rom")
     assert whole.returncode == 0, whole.stderr
-    killed = fit("cut", 3, str(tmp_path / "cut.rom"))
+    assert whole.stdout.split() == [*map(str, range(1, 18)), "17"]
+    curve = [json.loads(line) for line in (tmp_path / "never" / "metrics.jsonl").open()]
+    updates = curve[0]["step"]
+    assert [r["step"] for r in curve] == [*range(updates, 17, updates), 17]
+    killed = fit("cut", updates + 1, tmp_path / "cut.rom")
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "cut.rom").exists()
-    assert [p.name for p in (tmp_path / "cut").iterdir()] == ["training.safetensors"]
-    resumed = fit("cut", 1000, str(tmp_path / "cut.rom"))
+    names = sorted(p.name for p in (tmp_path / "cut").iterdir())
+    assert names == ["metrics.jsonl", "training.safetensors"]
+    resumed = fit("cut", 1000, tmp_path / "cut.rom")
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.split() == ["4", "5", "6", "6"]  # it went on, and did not begin again
+    # It went on after the checkpoint, and did not begin again.
+    assert resumed.stdout.split() == [*map(str, range(updates + 2, 18)), "17"]
     arrays = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole.rom", "cut.rom")]
     assert arrays[0] == arrays[1]
+    again = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").open()]
+    assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in curve]
 
 
 SHORT = TrainConfig(epochs=2, checkpoint_seconds=0)

@@ -60,9 +60,9 @@ def test_the_best_weights_are_kept_and_not_the_last():
     calls = {"epochs": 0}
 
     class Moving(ResidentFeed):
-        def epoch(self, number):
+        def epoch(self, number, *, skip=0):
             calls["epochs"] = number
-            return super().epoch(number)
+            return super().epoch(number, skip=skip)
 
     def objective(module, xy, progress):
         goal = 2.0 if module.training else (2.0 if calls["epochs"] < 3 else -9.0)
@@ -116,8 +116,25 @@ def test_a_loss_that_is_not_finite_names_the_batch():
     data = line()
     data[17, 1] = torch.nan
     feed = ResidentFeed(data, batch=8, shuffle=False)
-    with pytest.raises(TrainingError, match=r"nan in epoch 1, batch 3 of 5.*train\.lr=0\.0005"):
-        train(linear(), misfit, feed, ResidentFeed(line(3), batch=3), TrainConfig(epochs=3))
+    module = linear()
+    with pytest.raises(TrainingError, match=r"nan in epoch 1, batch 3 of 5.*rows \[1\] of 8.*info"):
+        train(module, misfit, feed, ResidentFeed(line(3), batch=3), TrainConfig(epochs=3))
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+    assert not module.training
+
+
+def test_a_gradient_that_is_not_finite_is_found_before_it_reaches_the_weights():
+    """The loss of the third batch is finite, the square root at zero has no slope."""
+    seen = []
+
+    def objective(module, xy, progress):
+        if module.training:
+            seen.append(progress)
+        return misfit(module, xy) + (0 * module.bias).sum() ** (0.5 if len(seen) == 3 else 2)
+
+    with pytest.raises(TrainingError, match=r"gradient became .*batch 3 of 5.*train\.lr=0\.0005"):
+        run(linear(), TrainConfig(epochs=3), objective=objective)
+    assert len(seen) == 3
 
 
 def test_a_validation_loss_that_is_not_finite_stops_before_the_first_epoch():
@@ -197,10 +214,10 @@ class PowerCutError(Exception):
 
 def interrupted_at(epoch: int) -> type[ResidentFeed]:
     class Feed(ResidentFeed):
-        def epoch(self, number):
+        def epoch(self, number, *, skip=0):
             if number == epoch:
                 raise PowerCutError
-            return super().epoch(number)
+            return super().epoch(number, skip=skip)
 
     return Feed
 
@@ -216,9 +233,9 @@ def test_going_on_gives_the_bits_of_a_run_that_never_stopped(at, average, tmp_pa
     asked = []
 
     class Counted(ResidentFeed):
-        def epoch(self, number):
+        def epoch(self, number, *, skip=0):
             asked.append(number)
-            return super().epoch(number)
+            return super().epoch(number, skip=skip)
 
     def go(folder, feed_class=Counted):
         asked.clear()

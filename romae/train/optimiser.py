@@ -1,0 +1,87 @@
+"""The rule that turns gradients into new weights.
+
+``adamw``: every weight has a step of its own, from running means of its gradient and its square.
+
+``muon``: for the matrices of a network, and convolutions as matrices (out, in · kernel),
+
+    B <- 0.95 B + G,     W <- W - 0.2 lr sqrt(max(rows, columns)) U V^T,     B + ... = U S V^T,
+
+steps of the same size in every direction, where those of AdamW follow a few dominant ones; U V^T is
+found by five Newton-Schulz iterations in bfloat16. Biases and other vectors go by AdamW. The
+factor gives its steps the size of those of AdamW, so that ``lr`` means the same. An update costs
+more; see docs/training.md for what that buys.
+
+Sources: Loshchilov & Hutter 2019, Decoupled weight decay regularization; Jordan et al. 2024,
+Muon: an optimizer for hidden layers in neural networks; Liu et al. 2025, Muon is scalable for
+LLM training (the factor).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from romae.errors import MissingDependencyError
+from romae.train.config import TrainConfig
+
+
+class Optimiser:
+    """One or two optimisers of torch as one."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], config: TrainConfig) -> None:
+        self.parameters = parameters
+        self.matrices: list[tuple[nn.Parameter, nn.Parameter]] = []  # weight, the same as a matrix
+        self.parts: list[torch.optim.Optimizer] = []
+        settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+        rest = list(parameters)
+        if config.optimiser == "muon":
+            rest = [p for p in parameters if p.ndim < 2]
+            # A view: the update of the matrix is one of the weight.
+            self.matrices = [(p, nn.Parameter(p.data.flatten(1))) for p in parameters if p.ndim > 1]
+            if self.matrices:
+                self.parts.append(_muon([m for _, m in self.matrices], settings))
+        if rest:
+            self.parts.append(torch.optim.AdamW(rest, fused=True, **settings))
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self.parameters:
+            p.grad = None
+
+    def step(self, lr: float) -> None:
+        """New weights, in place."""
+        for weight, matrix in self.matrices:
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = lr
+            part.step()
+
+    def moments(self) -> dict[str, torch.Tensor]:
+        """The running means, by names such as ``0/3/exp_avg``."""
+        return {
+            f"{n}/{i}/{name}": value
+            for n, part in enumerate(self.parts)
+            for i, values in part.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+
+    def load(self, moments: dict[str, torch.Tensor]) -> None:
+        """Take over what :meth:`moments` gave."""
+        states: list[dict[int, dict[str, Any]]] = [{} for _ in self.parts]
+        for key, value in moments.items():
+            n, i, name = key.split("/")
+            states[int(n)].setdefault(int(i), {})[name] = value
+        for part, state in zip(self.parts, states, strict=True):
+            layout = part.state_dict()["param_groups"]
+            part.load_state_dict({"state": state, "param_groups": layout})
+
+
+def _muon(matrices: Sequence[nn.Parameter], settings: dict[str, Any]) -> torch.optim.Optimizer:
+    if not hasattr(torch.optim, "Muon"):
+        raise MissingDependencyError(
+            f"train.optimiser is 'muon', which torch {torch.__version__} does not have. Expected "
+            "torch 2.9 or later; type: pip install --upgrade torch, or take train.optimiser=adamw"
+        )
+    return torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **settings)
