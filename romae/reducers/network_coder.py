@@ -48,6 +48,14 @@ class NetworkCoder(Coder):
         """Working coordinates as scaled fields (B, C, *space)."""
         return w
 
+    def put(self, w: Tensor, x: Tensor) -> Tensor:
+        """``w`` with the fields ``x`` in place of its own."""
+        return self.work(x)
+
+    def rebuild(self, z: Tensor, w: Tensor) -> Tensor:
+        """w^ of ``z`` while training; ``w`` may say more than fields, of which no use is made."""
+        return self.synthesise(z)
+
     def distance(self, w: Tensor, v: Tensor) -> Tensor:
         """|x - y|_W^2 (B,) of the fields that ``w`` and ``v`` stand for."""
         lost = (w - v).square().flatten(1)
@@ -60,11 +68,19 @@ class NetworkCoder(Coder):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, *space) -> (B, k)."""
-        return self.squeeze.code(self.analyse(self.work(x)))[:, : self.kept]
+        return self.codes(self.work(x))
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, k) -> (B, C, *space)."""
-        return self.show(self.synthesise(self.squeeze.expand(self.fill(z))))
+        return self.show(self.synthesise(self.opened(z)))
+
+    def codes(self, w: Tensor) -> Tensor:
+        """z (B, kept) of working coordinates."""
+        return self.squeeze.code(self.analyse(w))[:, : self.kept]
+
+    def opened(self, z: Tensor) -> Tensor:
+        """What the decoder network gets for z (B, kept)."""
+        return self.squeeze.expand(self.fill(z))
 
     def fill(self, z: Tensor) -> Tensor:
         """Latents (B, kept) as all of them (B, k), the rest zero."""

@@ -108,6 +108,6 @@ def _hide(seen: Callable[[Tensor], Tensor]) -> Corrupt:
 
     def corrupt(coder: Any, w: Tensor) -> Tensor:
         x = coder.show(w)
-        return coder.work(x * seen(x))
+        return coder.put(w, x * seen(x))
 
     return corrupt

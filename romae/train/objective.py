@@ -120,7 +120,7 @@ class Training(nn.Module):
         seen = w if self.corrupt is None else self.corrupt(coder, w)
         h = coder.analyse(seen)
         z, penalty = coder.squeeze(h, progress)
-        output = coder.synthesise(coder.squeeze.expand(z))
+        output = coder.rebuild(coder.squeeze.expand(z), seen)
         step = Step(coder, w, seen, h, z, output, progress)
         return sum((weight * measure(step) for weight, measure in self.measures), penalty)
 

@@ -69,7 +69,7 @@ class Fields(torch.nn.Module):
     def show(self, w):
         return w
 
-    def work(self, x):
+    def put(self, w, x):
         return x
 
     def white(self, w):
