@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from romae.fields.filters import LZ4, SHUFFLE, ZSTD, Decode, Filter, FilterError, decoders
-from romae.fields.framing import HEADER, LZ4_BLOCK, STORED, ZSTD_FRAME, frames_serve, unframe
+from romae.fields.framing import HEADER, LZ4_BLOCK, STORED, ZSTD_FRAME, frames_fit, unframe
 from romae.fields.framing import unshuffle as by_numpy
 from romae.fields.work import Scratch
 
@@ -28,6 +28,7 @@ class Pipeline:
 
     def __init__(self, filters: Sequence[Filter], itemsize: int, size: int) -> None:
         self.itemsize, self.size = itemsize, size
+        self.framed = frames_fit(size, itemsize)
         undo = decoders(filters) or []
         self._all: list[tuple[Filter, Decode]] = list(zip(filters, undo, strict=True))
         self._steps: dict[int, list[tuple[Filter, Decode]]] = {}
@@ -49,7 +50,7 @@ class Pipeline:
         """
         steps, size = self.steps(skipped), self.size
         shuffled = bool(steps) and steps[-1][0] == Filter(SHUFFLE, (self.itemsize,))
-        frames = frames_serve(size, self.itemsize)
+        frames = self.framed and not scratch.main
         try:
             if frames and len(steps) == 1 + shuffled and self._in_one(framed, steps, out, shuffled):
                 return

@@ -9,8 +9,8 @@ Shuffle: see :mod:`romae.fields.framing`. LZ4 holds big-endian the bytes in all 
 (4), then per block its length (4) and data, stored plainly where they did not shrink.
 
 Sources: HDF5 file format specification 3.0, IV.A.2.l; registered filter plugins of The HDF
-Group (docs/RegisteredFilterPlugins). Deflate goes through libdeflate or isal where one of them is
-installed, both about twice as fast as zlib.
+Group (docs/RegisteredFilterPlugins). Deflate goes through libdeflate where its package `deflate`
+is installed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ import numpy as np
 from romae.fields.framing import unshuffle
 
 DEFLATE, SHUFFLE, FLETCHER32, BLOSC, LZ4, ZSTD = 1, 2, 3, 32001, 32004, 32015
+
+SPARE = 16  # bytes that filters before deflate may have added: a checksum
 
 Bytes = Any  # bytes, memoryview or a uint8 array
 # (stored, bytes of a whole chunk, room for them) -> one filter undone, in ``room`` or elsewhere
@@ -54,31 +56,24 @@ def decoders(pipeline: Sequence[Filter]) -> list[Decode] | None:
 
 
 def _deflate(_: Filter) -> Decode:
-    inflate, failure = _inflate()
+    inflate: Callable[[Bytes, int], Bytes]
+    failure: type[Exception]
+    try:
+        from deflate import DeflateError, zlib_decompress
+
+        inflate, failure = zlib_decompress, DeflateError
+    except ImportError:
+        import zlib
+
+        inflate, failure = lambda stored, size: zlib.decompress(stored, 15, size), zlib.error
 
     def decode(stored: Bytes, size: int, room: np.ndarray) -> Bytes:
         try:
-            return inflate(stored, max(size, 1))
+            return inflate(stored, size + SPARE)
         except failure as error:
             raise FilterError(f"deflate: {error}") from error
 
     return decode
-
-
-def _inflate() -> tuple[Callable[[Bytes, int], Bytes], type[Exception]]:
-    """(compressed, expected bytes) -> bytes, checksum verified, and what it raises."""
-    try:
-        from deflate import DeflateError, zlib_decompress
-
-        return zlib_decompress, DeflateError
-    except ImportError:
-        pass
-    inflate: Any
-    try:
-        from isal import isal_zlib as inflate
-    except ImportError:
-        import zlib as inflate
-    return lambda stored, size: inflate.decompress(stored, 15, size), inflate.error
 
 
 def _shuffle(f: Filter) -> Decode:

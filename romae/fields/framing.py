@@ -18,7 +18,6 @@ threads that decode 64 KiB at a time lose more by handing over the interpreter's
 from __future__ import annotations
 
 import struct
-import threading
 
 import numpy as np
 
@@ -29,20 +28,17 @@ SMALL = 4 << 10  # bytes; less is not worth a frame
 LARGE = 1 << 29  # blosc's own limit is a little higher
 
 
-def frames_serve(count: int, size: int) -> bool:
-    """Whether :func:`unframe` may be used for ``count`` bytes of items of ``size``, here and now.
-
-    Not on the main thread: blosc would start threads of its own, shared by the process.
-    """
-    fits = SMALL <= count <= LARGE and 0 < size < 256 and count % size == 0
-    return fits and threading.current_thread() is not threading.main_thread()
+def frames_fit(count: int, size: int) -> bool:
+    """Whether :func:`unframe` serves for ``count`` bytes of items of ``size``."""
+    return SMALL <= count <= LARGE and 0 < size < 256 and count % size == 0
 
 
 def unframe(frame: np.ndarray, size: int, out: np.ndarray, *, coding: int, shuffled: bool) -> None:
     """The stream in ``frame[HEADER:]``, decoded and unshuffled, into ``out``.
 
     ``frame``: uint8; its first :data:`HEADER` bytes are overwritten. ``out``: contiguous, as many
-    bytes as the stream holds. Raises RuntimeError or ValueError where it does not decode.
+    bytes as the stream holds. Not for the main thread, where blosc would start threads of its own,
+    shared by the process. Raises RuntimeError or ValueError where it does not decode.
     """
     from numcodecs.blosc import decompress
 

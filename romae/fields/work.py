@@ -20,9 +20,13 @@ ALONE_BYTES = 512 << 10  # less is read without other threads
 
 
 class Scratch:
-    """Arrays of one thread, used again and again: fresh memory costs a page fault per 4 KiB."""
+    """Arrays of one thread, used again and again: fresh memory costs a page fault per 4 KiB.
+
+    ``main``: that is the main thread of the process.
+    """
 
     def __init__(self) -> None:
+        self.main = threading.current_thread() is threading.main_thread()
         self._held: dict[str, np.ndarray] = {}
 
     def take(self, name: str, nbytes: int) -> np.ndarray:

@@ -369,12 +369,12 @@ def test_pickles_forks_and_threads(tmp_path, small, monkeypatch):
     assert not [t for t in threading.enumerate() if t.name == "romae-chunks"]
 
 
-@pytest.mark.parametrize("name", ["isal", "zlib"])
-def test_deflate_with_and_without_isal(name, monkeypatch):
+@pytest.mark.parametrize("name", ["deflate", "zlib"])
+def test_deflate_with_and_without_libdeflate(name, monkeypatch):
     if name == "zlib":
-        monkeypatch.setitem(__import__("sys").modules, "isal", None)
+        monkeypatch.setitem(__import__("sys").modules, "deflate", None)
     else:
-        pytest.importorskip("isal")
+        pytest.importorskip("deflate")
     (decode,) = decoders([Filter(filters.DEFLATE, (4,))])
     data = np.arange(100, dtype="f4").tobytes()
     assert decode(zlib.compress(data), 400, ROOM) == data
