@@ -24,7 +24,8 @@ from torch import Tensor
 
 from romae.errors import ClusterError
 from romae.linalg.operands import State, Times
-from romae.linalg.pod import Decomposition, _rank, _signed
+from romae.linalg.exact import count
+from romae.linalg.pod import Decomposition, signed
 from romae.linalg.products import Affine, Block, Pass, Save, multiply, project
 from romae.linalg.randomized import randomized
 from romae.linalg.rows import Rows
@@ -144,7 +145,7 @@ def decompose_on(
     rows = Rows(lambda first=0: read(first, shape[0]), shape, shift, factor, dtype, total)
     A = Remote(cluster, read, ranges, rows)
     found = randomized(A, rank, total=total, sketched=sketched)
-    modes = _signed(found.modes[: _rank(found.s, None, shape[1])])
+    modes = signed(found.modes[: count(found.s, None)])
     return Decomposition(modes, found.s, "randomized", found.total, found.excess)
 
 

@@ -99,7 +99,7 @@ class Times:
         if self.X is not None:
             step = max(1, TILE // self.X.shape[1])
             return ((a, self.X[a : a + step]) for a in range(first, len(self.X), step))
-        return self.rows.blocks(first) if first else self.rows.blocks()
+        return self.rows.blocks(first)
 
 
 class Points(Times):

@@ -32,7 +32,7 @@ class Rows:
     """X in blocks, and what makes Y of it; ``total`` is |Y|_F^2 where it is known.
 
     ``blocks()`` yields all rows in order, and ``blocks(first)`` those of the blocks that begin at
-    row ``first`` or later; only resuming asks for the second.
+    row ``first`` or later.
     """
 
     blocks: Blocks

@@ -22,7 +22,8 @@ def matrix(T: int, n: int, s: np.ndarray, seed: int = 0) -> np.ndarray:
 def cut(Y: np.ndarray, edges=()):
     """The rows of Y as ``decompose`` wants them: blocks that begin at ``edges``."""
     starts = sorted({0, *edges})
-    return lambda: ((a, Y[a:b]) for a, b in zip(starts, [*starts[1:], len(Y)], strict=True))
+    ends = [*starts[1:], len(Y)]
+    return lambda first=0: ((a, Y[a:b]) for a, b in zip(starts, ends, strict=True) if a >= first)
 
 
 def error(Y, modes):
