@@ -4,7 +4,7 @@ Kinds are told apart by their first bytes, never by the name:
 
     netCDF classic    b"CDF"            read by xarray (netCDF4 or scipy)
     HDF5              b"\\x89HDF"        netCDF4 when it has dimension scales, else The Well,
-                                      PDEBench or plain HDF5
+                                      PDEBench, VTKHDF or plain HDF5
     MATLAB            b"MATLAB "      v7.3 is HDF5 inside
     NumPy             b"\\x93NUMPY", or a zip archive of such (.npz)
     Zarr              a directory with zarr.json, .zgroup or .zarray
@@ -35,6 +35,7 @@ from romae.fields.openfoam import is_case, open_openfoam
 from romae.fields.segments import AS_OPENED
 from romae.fields.table import Table
 from romae.fields.vtkfiles import kind_of
+from romae.fields.vtkhdf import is_vtkhdf, open_vtkhdf
 from romae.fields.vtkseries import open_vtk
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -106,6 +107,8 @@ def _open_netcdf3(path: str, name: str, opening: Opening) -> xr.Dataset:
 
 def _open_hdf5_family(path: str, name: str, opening: Opening) -> xr.Dataset:
     try:
+        if opening.table is None and is_vtkhdf(path):
+            return open_vtkhdf(path)
         netcdf = opening.table is None and (opening.engine or is_netcdf4(path, opening.group))
     except OSError as error:
         raise unreadable(path, error) from error

@@ -2,7 +2,9 @@
 
     case/system/controlDict  case/constant/polyMesh  case/0/U  case/0.5/U  case/0.5/p  ...
 
-A case is its folder, or an (empty) file case.foam in it. Fields are those of the last time; one
+A case is its folder, or an (empty) file case.foam in it. A case that ran in parallel and was not
+put together again is read from its folders processor0, processor1, ..., their cells in this order.
+Fields are those of the last time; one
 value for all cells counts as well. Cell centres are the coordinates, cell volumes the weights.
 Time 0 is left out where it lacks one of the fields, as before a solver has written its own.
 Units follow from ``dimensions`` where they are SI powers.
@@ -43,10 +45,11 @@ def open_openfoam(path: str) -> xr.Dataset:
     """
     need_vtk(path)
     folder = os.path.abspath(os.path.dirname(path) or "." if path.endswith(".foam") else path)
-    if not os.path.isdir(os.path.join(folder, "constant", "polyMesh")):
+    if not (_has_mesh(folder) or is_decomposed(folder)):
         raise UnreadableFileError(
-            f"{path}: no mesh in constant/polyMesh. Expected a case with its mesh; if it was run "
-            "in parallel, type reconstructPar (and reconstructParMesh) in it first"
+            f"{path}: no mesh in constant/polyMesh, nor in processor0/constant/polyMesh. Expected "
+            "a case with its mesh; if it was run in parallel with collated files, type "
+            "reconstructParMesh and reconstructPar in it first"
         )
     times = case_times(folder)
     if not times:
@@ -68,6 +71,23 @@ def open_openfoam(path: str) -> xr.Dataset:
             variable.attrs["units"] = units
     opened["time"].attrs["units"] = "s"
     return opened
+
+
+def _has_mesh(folder: str) -> bool:
+    return os.path.isdir(os.path.join(folder, "constant", "polyMesh"))
+
+
+def is_decomposed(folder: str) -> bool:
+    """Whether the results lie in processor0, ...: only there is a mesh, or are the last times."""
+    first = os.path.join(folder, "processor0")
+    if not _has_mesh(first):
+        return False
+    return not _has_mesh(folder) or _last_time(first) > _last_time(folder)
+
+
+def _last_time(folder: str) -> float:
+    times = (_number(name) for name in os.listdir(folder))
+    return max((t for t in times if t is not None), default=-1.0)
 
 
 def _fields(data: Any) -> dict[str, np.ndarray]:
@@ -97,8 +117,13 @@ class FoamCase:
 
 def _reader(folder: str) -> Any:
     from vtkmodules.vtkIOGeometry import vtkOpenFOAMReader
+    from vtkmodules.vtkIOParallel import vtkPOpenFOAMReader
 
-    reader = vtkOpenFOAMReader()
+    if is_decomposed(folder):
+        reader = vtkPOpenFOAMReader()
+        reader.SetCaseType(vtkPOpenFOAMReader.DECOMPOSED_CASE)
+    else:
+        reader = vtkOpenFOAMReader()
     reader.SetFileName(os.path.join(folder, "case.foam"))  # only its folder counts
     reader.SkipZeroTimeOff()
     reader.CreateCellToPointOff()
@@ -138,6 +163,8 @@ def internal_mesh(folder: str, time: float) -> Any:
 def _units(folder: str, time: float, name: str) -> str:
     """SI units from the head of a field's file, as "m s-1"; nothing where there is none."""
     base = re.sub(r"_(x|y|z|xx|yy|zz|xy|yz|xz|\d)$", "", name)
+    if is_decomposed(folder):
+        folder = os.path.join(folder, "processor0")
     for step in os.listdir(folder):
         path = os.path.join(folder, step, base)
         if _number(step) == time and os.path.isfile(path):

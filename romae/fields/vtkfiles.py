@@ -1,5 +1,6 @@
-"""VTK files by way of the vtk library: .vtu, .vti, .vtr, .vts, .vtp, their parallel forms, .vtk
-and the collections .pvd of ParaView. What a file is follows from its head, not from its name.
+"""VTK files by way of the vtk library: .vtu, .vti, .vtr, .vts, .vtp, their parallel forms, .vtk,
+several blocks in .vtm and the collections .pvd of ParaView. What a file is follows from its head,
+not from its name.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ XML = re.compile(rb"<VTKFile[^>]*\stype\s*=\s*[\"'](\w+)")
 ENTRY = re.compile(r"<DataSet\b([^>]*)>")
 ATTRIBUTE = re.compile(r"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
 GRIDS = ("UnstructuredGrid", "PolyData", "ImageData", "RectilinearGrid", "StructuredGrid")
-READABLE = {*GRIDS, *(f"P{name}" for name in GRIDS)}  # P: the parts that parallel runs write
+READABLE = {n: n for g in GRIDS for n in (g, f"P{g}")}  # P: the parts that parallel runs write
+BLOCKS = {
+    "vtkMultiBlockDataSet": "MultiBlockData",
+    "vtkPartitionedDataSet": "PartitionedDataSet",
+    "vtkPartitionedDataSetCollection": "PartitionedDataSetCollection",
+}
 
 
 def kind_of(path: str) -> str:
@@ -64,8 +70,13 @@ def load(path: str) -> Any:
     complaints = listen(reader)
     reader.SetFileName(path)
     reader.Update()
-    data = reader.GetOutput()
-    if complaints or data is None or not data.GetNumberOfPoints():
+    return checked(reader.GetOutputDataObject(0), complaints, path)
+
+
+def checked(data: Any, complaints: Sequence[str], path: str) -> Any:
+    """``data`` as one vtkDataSet; :class:`UnreadableFileError` without points."""
+    data = None if data is None or complaints else merged(data, path)
+    if data is None or not data.GetNumberOfPoints():
         raise UnreadableFileError(
             f"{path}: VTK cannot read it ({complaints[0] if complaints else 'it has no points'}). "
             "Expected a complete file; copy it again, or leave it out"
@@ -73,16 +84,48 @@ def load(path: str) -> Any:
     return data
 
 
+def merged(data: Any, path: str) -> Any:
+    """The blocks of ``data`` end to end as one unstructured mesh, with the arrays of all of them.
+
+    Points that blocks share are kept once for each. One block alone stays what it is.
+    """
+    from vtkmodules.vtkFiltersCore import vtkAppendFilter
+
+    if not data.IsA("vtkCompositeDataSet"):
+        return data
+    if data.IsA("vtkUniformGridAMR"):
+        raise UnreadableFileError(
+            f"{path} holds grids on several levels (AMR). Expected one mesh; resample it to an "
+            "image first, for example in ParaView"
+        )
+    blocks, at = [], data.NewIterator()  # which skips empty blocks
+    while not at.IsDoneWithTraversal():
+        blocks.append(at.GetCurrentDataObject())
+        at.GoToNextItem()
+    whole = blocks[0] if len(blocks) == 1 else None
+    if len(blocks) > 1:
+        append = vtkAppendFilter()
+        for block in blocks:
+            append.AddInputData(block)
+        append.Update()
+        whole = append.GetOutput()
+    stamp = data.GetFieldData().GetArray("TimeValue")
+    if whole is not None and stamp is not None:
+        whole.GetFieldData().AddArray(stamp)
+    return whole
+
+
 def _xml_reader(kind: str, path: str) -> Any:
     """The reader of one kind of XML file: of UnstructuredGrid, PImageData, ..."""
     import vtkmodules.vtkIOXML
 
-    if kind not in READABLE:
+    name = (READABLE | BLOCKS).get(kind)
+    if name is None:
         raise UnreadableFileError(
-            f"{path} holds {kind or 'no VTK data'}. Expected one grid: {', '.join(GRIDS)}; merge "
-            "its blocks in ParaView, or open the files of one block"
+            f"{path} holds {kind or 'no VTK data'}. Expected {', '.join(GRIDS)} or blocks of them; "
+            "convert it, for example in ParaView"
         )
-    return getattr(vtkmodules.vtkIOXML, f"vtkXML{kind}Reader")()
+    return getattr(vtkmodules.vtkIOXML, f"vtkXML{name}Reader")()
 
 
 def listen(reader: Any) -> list[str]:
@@ -108,7 +151,7 @@ def stamps(paths: Sequence[str], first: Any) -> np.ndarray | None:
         return None
     times = [float(stamp.GetTuple1(0))]
     for path in paths[1:]:
-        if kind_of(path) == "legacy":
+        if kind_of(path) in ("legacy", *BLOCKS):
             array = load(path).GetFieldData().GetArray("TimeValue")
             found = (array.GetTuple1(0),) if array else ()
         else:

@@ -57,12 +57,7 @@ def check_mesh(mesh: np.ndarray, other: np.ndarray, label: str, first: str) -> N
 
 def pick(data: Any, names: Sequence[str], label: str, first: str) -> dict[str, np.ndarray]:
     """Components of the arrays of ``data`` that ``names`` ("place:field") lists."""
-    found = {
-        f"{place}:{name}": values
-        for place in PLACES
-        for array, whole in arrays_of(data, place).items()
-        for name, values in components(array, whole).items()
-    }
+    found = placed_fields(data)
     for name in names:
         if name not in found:
             place, short = name.split(":", 1)
@@ -71,6 +66,16 @@ def pick(data: Any, names: Sequence[str], label: str, first: str) -> dict[str, n
                 "same arrays at every step; leave the file out, or name others in variables=[...]"
             )
     return {n: found[n] for n in names}
+
+
+def placed_fields(data: Any) -> dict[str, np.ndarray]:
+    """All components of all arrays of ``data``, by "place:field"."""
+    return {
+        f"{place}:{name}": values
+        for place in PLACES
+        for array, whole in arrays_of(data, place).items()
+        for name, values in components(array, whole).items()
+    }
 
 
 def components(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,12 +101,7 @@ def open_vtk(paths: Sequence[str]) -> xr.Dataset:
     first = load(paths[0])
     if times is None:
         times = stamps(paths, first)
-    fields = {
-        f"{place}:{n}": v
-        for place in PLACES
-        for name, whole in arrays_of(first, place).items()
-        for n, v in components(name, whole).items()
-    }
+    fields = placed_fields(first)
     steps = Steps(VtkFiles(paths, list(fields), geometry(first)), len(paths))
     return as_dataset(first, fields, steps, times)
 

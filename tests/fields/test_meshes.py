@@ -1,4 +1,4 @@
-"""VTK series and OpenFOAM cases, written by vtk and foamlib."""
+"""VTK files of every kind, one mesh over time, written by vtk."""
 
 import pickle
 import sys
@@ -18,16 +18,20 @@ from romae.fields import inspect_source, open_snapshots, survey
 pytest.importorskip("vtkmodules", reason="needs the library vtk")
 
 from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.vtkAlgorithm import VTKPythonAlgorithmBase
 from vtkmodules.vtkCommonCore import vtkPoints
 from vtkmodules.vtkCommonDataModel import (
     VTK_TRIANGLE,
     vtkImageData,
+    vtkMultiBlockDataSet,
     vtkRectilinearGrid,
     vtkStructuredGrid,
     vtkUnstructuredGrid,
 )
+from vtkmodules.vtkCommonExecutionModel import vtkStreamingDemandDrivenPipeline
+from vtkmodules.vtkIOHDF import vtkHDFWriter
 from vtkmodules.vtkIOLegacy import vtkUnstructuredGridWriter
-from vtkmodules.vtkIOXML import vtkXMLDataSetWriter
+from vtkmodules.vtkIOXML import vtkXMLDataSetWriter, vtkXMLMultiBlockDataWriter
 
 T = 8
 PLANE = np.array([[0, 0, 0], [1, 0, 0], [3, 0, 0], [0, 1, 0], [1, 1, 0], [3, 1, 0]], float)
@@ -217,107 +221,107 @@ def test_grids_of_vtk_are_grids(tmp_path):
     assert bent.layout.coords.x.dims == ("j", "i")
 
 
-XS = (0, 1, 4)  # two boxes of width 1 and 3
+def blocks(t, time=None):
+    """Two blocks, the second three to the right of the first."""
+    whole = vtkMultiBlockDataSet()
+    for i, part in enumerate((mesh(t), mesh(t, PLANE + np.array([3, 0, 0])))):
+        whole.SetBlock(i, part)
+    if time is not None:
+        attach(whole.GetFieldData(), "TimeValue", np.array([time]))
+    return whole
 
 
-def foam(path, kind, **content):
-    from foamlib import FoamFile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    with FoamFile(path) as file:
-        file["FoamFile"] = {"version": 2.0, "format": "ascii", "class": kind, "object": path.name}
-        for key, value in content.items():
-            file[key] = value
-
-
-def listed(path, kind, rows):
-    """A list with its length in front, as OpenFOAM itself writes it."""
-    foam(path, kind)
-    text = "\n".join(str(r).replace(",", " ").replace("[", "(").replace("]", ")") for r in rows)
-    path.write_text(path.read_text() + f"\n{len(rows)}\n(\n{text}\n)\n")
-
-
-def write_case(case, times=("0", "0.5", "1")):
-    def at(i, j, k):
-        return i + 3 * j + 6 * k
-
-    points = [[float(x), float(y), float(z)] for z in (0, 1) for y in (0, 1) for x in XS]
-    faces = [[at(1, 0, 0), at(1, 1, 0), at(1, 1, 1), at(1, 0, 1)]]
-    for i in (0, 1):
-        low, high = (i, i + 1)
-        faces.append([at(low, 0, 0), at(low, 1, 0), at(high, 1, 0), at(high, 0, 0)])
-        faces.append([at(low, 0, 1), at(high, 0, 1), at(high, 1, 1), at(low, 1, 1)])
-        faces.append([at(low, 0, 0), at(high, 0, 0), at(high, 0, 1), at(low, 0, 1)])
-        faces.append([at(low, 1, 0), at(low, 1, 1), at(high, 1, 1), at(high, 1, 0)])
-    faces.append([at(0, 0, 0), at(0, 0, 1), at(0, 1, 1), at(0, 1, 0)])
-    faces.append([at(2, 0, 0), at(2, 1, 0), at(2, 1, 1), at(2, 0, 1)])
-    mesh = case / "constant" / "polyMesh"
-    control = {"application": "icoFoam", "startTime": 0, "endTime": 1, "deltaT": 0.5}
-    foam(case / "system" / "controlDict", "dictionary", **control, writeInterval=1)
-    listed(mesh / "points", "vectorField", points)
-    foam(mesh / "faces", "faceList")
-    rows = "\n".join(f"4({' '.join(map(str, f))})" for f in faces)
-    (mesh / "faces").write_text((mesh / "faces").read_text() + f"\n{len(faces)}\n(\n{rows}\n)\n")
-    listed(mesh / "owner", "labelList", [0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1])
-    listed(mesh / "neighbour", "labelList", [1])
-    foam(mesh / "boundary", "polyBoundaryMesh")
-    walls = "1\n(\nwalls { type wall; nFaces 10; startFace 1; }\n)\n"
-    (mesh / "boundary").write_text((mesh / "boundary").read_text() + walls)
-    for text in times:
-        t = float(text)
-        u = np.array([[t, 1, 0], [1 + t, 2, 0]])
-        walls = {"walls": {"type": "zeroGradient"}}
-        foam(
-            case / text / "U",
-            "volVectorField",
-            dimensions=[0, 1, -1, 0, 0, 0, 0],
-            internalField=u,
-            boundaryField=walls,
-        )
-        foam(
-            case / text / "p",
-            "volScalarField",
-            dimensions=[0, 2, -2, 0, 0, 0, 0],
-            internalField=3.0 if t == 0 else np.array([t, 2 + t]),
-            boundaryField=walls,
-        )
-    return case
+@pytest.mark.parametrize("times", [None, 0.5 * np.arange(T)])
+def test_vtm_series(tmp_path, times):
+    for t in range(T):
+        data = blocks(t, None if times is None else times[t])
+        write(tmp_path / f"b_{t}.vtm", data, vtkXMLMultiBlockDataWriter)
+    opened = open_snapshots(str(tmp_path / "b_*.vtm"))
+    assert opened.layout.names == ("U_x", "U_y", "U_z", "p")
+    assert opened.layout.shape == (12,)
+    np.testing.assert_array_equal(opened.read(2, 5)[:, 3], np.tile(P[2:5], 2))
+    np.testing.assert_array_equal(opened.layout.coords.x[6:], PLANE[:, 0] + 3)
+    want = np.arange(T) if times is None else times
+    np.testing.assert_array_equal(opened.times().values, want)
+    (tmp_path / "b_6" / "b_6_1.vtu").unlink()
+    with pytest.raises((UnreadableFileError, GridMismatchError), match=r"b_6.vtm"):
+        opened.read(6, 7)  # not read before
 
 
-def test_openfoam(tmp_path):
-    pytest.importorskip("foamlib")
-    case = write_case(tmp_path / "cavity")
-    (case / "cavity.foam").touch()
-    for source in (case, case / "cavity.foam"):
-        opened = open_snapshots(source, variables=["U_x", "U_y", "p"])
-        assert opened.layout.space == ("cell",)
-        np.testing.assert_array_equal(opened.times().values, [0, 0.5, 1])
-        want = [[[t, 1 + t], [1, 2], [3, 3] if t == 0 else [t, 2 + t]] for t in (0, 0.5, 1)]
-        np.testing.assert_allclose(opened.read(0, 3), want)
-    np.testing.assert_allclose(opened.layout.coords.x, [0.5, 2.5])
-    np.testing.assert_allclose(opened.layout.weights, [0.5, 1.5])
-    assert [f.units for f in opened.layout.fields] == ["m s-1", "m s-1", "m2 s-2"]
-    again = pickle.loads(pickle.dumps(opened))
-    np.testing.assert_array_equal(again.read(1, 2), opened.read(1, 2))
+def test_vtm_of_one_block_stays_a_grid(tmp_path):
+    for t in range(2):
+        image = vtkImageData()
+        image.SetDimensions(4, 3, 1)
+        whole = vtkMultiBlockDataSet()
+        whole.SetBlock(0, grid_values(image, t))
+        write(tmp_path / f"i{t}.vtm", whole, vtkXMLMultiBlockDataWriter)
+    assert open_snapshots(str(tmp_path / "i?.vtm")).layout.space == ("y", "x")
 
 
-def test_openfoam_faults(tmp_path):
-    pytest.importorskip("foamlib")
-    case = write_case(tmp_path / "cavity")
-    (case / "0" / "p").unlink()
-    np.testing.assert_array_equal(open_snapshots(case).times().values, [0.5, 1])
-    (case / "0.5" / "p").unlink()
-    with pytest.raises(DataError, match=r"cavity at time 0.5: has no cell array for 'p'"):
-        open_snapshots(case).read(0, 2)
-    (case / "constant" / "polyMesh").rename(case / "processor0")
-    with pytest.raises(UnreadableFileError, match=r"no mesh in constant/polyMesh.*reconstructPar"):
-        open_snapshots(case)
+class Source(VTKPythonAlgorithmBase):
+    """A series of meshes as a source with times, from which VTK writes all steps."""
+
+    def __init__(self, times, make):
+        super().__init__(nInputPorts=0, nOutputPorts=1, outputType="vtkUnstructuredGrid")
+        self.times, self.make = times, make
+
+    def RequestInformation(self, request, inputs, outputs):
+        info = outputs.GetInformationObject(0)
+        info.Set(vtkStreamingDemandDrivenPipeline.TIME_STEPS(), self.times, len(self.times))
+        ends = [self.times[0], self.times[-1]]
+        info.Set(vtkStreamingDemandDrivenPipeline.TIME_RANGE(), ends, 2)
+        return 1
+
+    def RequestData(self, request, inputs, outputs):
+        key = vtkStreamingDemandDrivenPipeline.UPDATE_TIME_STEP()
+        info = outputs.GetInformationObject(0)
+        time = info.Get(key) if info.Has(key) else self.times[0]
+        out = self.GetOutputData(outputs, 0)
+        out.ShallowCopy(self.make(self.times.index(time)))
+        out.GetInformation().Set(out.DATA_TIME_STEP(), time)
+        return 1
+
+
+def write_vtkhdf(path, times, make=mesh):
+    source, writer = Source(list(times), make), vtkHDFWriter()
+    writer.SetInputConnection(source.GetOutputPort())
+    writer.SetFileName(str(path))
+    writer.SetWriteAllTimeSteps(True)
+    writer.Write()
+    return path
+
+
+def test_vtkhdf_with_steps(tmp_path):
+    path = write_vtkhdf(tmp_path / "run.vtkhdf", 0.5 * np.arange(T))
+    opened = open_snapshots(path)
+    check(opened)
+    np.testing.assert_array_equal(opened.times().values, 0.5 * np.arange(T))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UnreadableFileError, match=r"run.vtkhdf"):
+        open_snapshots(path)
+
+
+def test_vtkhdf_with_a_mesh_that_moves(tmp_path):
+    def moving(t):
+        return mesh(t, PLANE + np.array([0, 0.1 * (t > 1), 0]))
+
+    opened = open_snapshots(write_vtkhdf(tmp_path / "run.vtkhdf", [0.0, 1, 2], moving))
+    with pytest.raises(GridMismatchError, match=r"run.vtkhdf at step 2: mesh point 0 is at"):
+        opened.read(0, 3)
+
+
+def test_vtkhdf_one_file_per_step(tmp_path):
+    for t in range(T):
+        write(tmp_path / f"s_{t}.vtkhdf", mesh(t), vtkHDFWriter)
+    check(open_snapshots(tmp_path))
 
 
 def test_vtk_that_is_no_grid(tmp_path):
+    (tmp_path / "a.vth").write_text('<VTKFile type="vtkHierarchicalBoxDataSet"></VTKFile>')
+    with pytest.raises(UnreadableFileError, match=r"holds vtkHierarchicalBoxDataSet. Expected"):
+        open_snapshots(tmp_path / "a.vth")
     (tmp_path / "a.vtm").write_text('<VTKFile type="vtkMultiBlockDataSet"></VTKFile>')
-    with pytest.raises(UnreadableFileError, match=r"holds vtkMultiBlockDataSet. Expected one grid"):
+    with pytest.raises(UnreadableFileError, match=r"a.vtm: VTK cannot read it"):
         open_snapshots(tmp_path / "a.vtm")
 
 
