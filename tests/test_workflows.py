@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from romae.share import share_path
@@ -36,7 +37,7 @@ def test_the_study_in_the_readme_is_valid(tmp_path):
 
 def test_there_are_workflows():
     assert "wake" in [p.stem for p in STUDIES]
-    assert len(SCRIPTS) == 7
+    assert len(SCRIPTS) == 8
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -101,3 +102,48 @@ def test_batch_jobs_end_in_a_report(tmp_path):
     waits = [re.findall(r"--dependency=(\S+)", line) for line in submitted]
     assert waits == [[], ["afterok:1"], ["afterok:2"], ["afterok:2"], ["afterok:3:4"]]
     assert "--array=0-1" in submitted[1]
+
+
+@pytest.mark.slow
+def test_pod_on_a_cluster(tmp_path):
+    """The job as written: scheduler, workers, fit; `srun` starts one task."""
+    pytest.importorskip("distributed")
+    import romae
+    from romae.cases import make_case
+
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    script = '#!/usr/bin/env bash\nexec "{python}" -m {module} "$@"\n'
+    texts = {
+        "srun": '#!/usr/bin/env bash\nexec "$@"\n',
+        "romae": script.format(python=sys.executable, module="romae"),
+        "dask": script.format(python=sys.executable, module="dask"),
+    }
+    for name, text in texts.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(stat.S_IRWXU)
+    make_case("burgers", "tiny", tmp_path / "data.nc", progress=False)
+    slurm = {
+        "SLURM_CPUS_PER_TASK": "2",
+        "WORKERS": "1",
+        "SLURM_JOB_ID": "7",
+        "TMPDIR": str(tmp_path),
+    }
+    site = {"SITE": str(WORKFLOWS / "slurm" / "site.sh")}
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", WORKFLOWS / "slurm" / "pod.sbatch", "data.nc", "pod.rom", "4", "--variables", "u"],
+        env={**os.environ, **slurm, **site, "PATH": path},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "POD k=4" in done.stdout
+    assert not (tmp_path / "scheduler-7.json").exists()
+    pod = romae.load(tmp_path / "pod.rom")
+    data = romae.open_snapshots(tmp_path / "data.nc")
+    expected = romae.POD(4, method="randomized").fit(data, device="cpu")
+    np.testing.assert_allclose(pod.singular_values, expected.singular_values, rtol=1e-3)

@@ -16,6 +16,7 @@ from romae.cli.options import (
     set_option,
     split_options,
 )
+from romae.errors import OptionError
 
 
 @command("fit")
@@ -27,6 +28,9 @@ from romae.cli.options import (
 @set_option
 @click.option(
     "--checkpoint", metavar="DIR", help="Where a killed training is kept and goes on from."
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Fit pod on the dask cluster at this address or file."
 )
 @split_options
 @data_options
@@ -40,6 +44,7 @@ def fit(
     dynamics: str | None,
     settings: tuple[str, ...],
     checkpoint: str | None,
+    scheduler: str | None,
     split: Any,
     data: DataOptions,
     device: str,
@@ -51,21 +56,32 @@ def fit(
     romae fit pod wake.nc -o pod.rom --latent 8
     romae fit pod-ae wake.nc -o ae.rom --latent 2 --set train.steps=2000
     romae fit conv wake.nc -o wake.rom --latent 2 --dynamics gru --set dynamics.hidden=32
+    romae fit pod 'archive-*.nc' -o pod.rom --latent 128 --scheduler tcp://10.0.0.1:8786
 
     --set takes the arguments of the reducer, and after `dynamics.` those of the dynamics.
     """
     from romae.config import apply_settings
     from romae.files import check_output
     from romae.kinds import make_dynamics, make_reducer
+    from romae.train.ranks import here
 
-    check_output(output, "directory", overwrite=overwrite)
+    first = here().first  # of the processes that torchrun starts, this one writes
+    if first:
+        check_output(output, "directory", overwrite=overwrite)
     options = apply_settings({}, settings)
     dynamics_options = options.pop("dynamics", {})
     reducer = make_reducer(kind, latent_size(latent), options)
     steps = make_dynamics(dynamics, dynamics_options, device=device) if dynamics else None
+    cluster = {} if scheduler is None else {"client": scheduler}
+    if cluster and reducer.name != "POD":
+        raise OptionError(
+            f"--scheduler with {kind!r}: only pod is fitted on a cluster. Leave --scheduler out."
+        )
     train, validation, _ = parts(data.open(files), split)
     assert train is not None
-    model = reducer.fit(train, validation, device=device, checkpoint=checkpoint)
+    model = reducer.fit(train, validation, device=device, checkpoint=checkpoint, **cluster)
+    if not first:
+        return Result("")
     if steps is not None:
         from romae.model import ReducedModel
 

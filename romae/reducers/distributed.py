@@ -42,9 +42,10 @@ CONNECT = 30  # seconds for the scheduler
 
 @dataclass(frozen=True)
 class Part:
-    """Snapshots as rows, ``row`` of each block counted over all cases: what a worker is sent."""
+    """Snapshots as rows, counted over all cases: what a worker is sent; ``nbytes`` of a block."""
 
     snapshots: Snapshots
+    nbytes: int
 
     def raw(self, first: int, last: int) -> Iterator[tuple[int, int, int, np.ndarray]]:
         """(row, case, start, values (b, C, *space) as stored) of rows ``first`` to ``last``."""
@@ -54,7 +55,7 @@ class Part:
             values = self.snapshots.read_raw(start, stop, case)
             return int(firsts[case]) + start, (case, start, values)
 
-        ranges = self.snapshots.block_ranges(BLOCK_BYTES)
+        ranges = self.snapshots.block_ranges(self.nbytes)
         own = [r for r in ranges if first <= firsts[r[0]] + r[1] < last]
         for row, (case, start, values) in read_ahead(partial(read, *r) for r in own):
             yield row, case, start, values
@@ -71,19 +72,16 @@ class Part:
         return values.reshape(len(values), -1)
 
 
-def groups(snapshots: Snapshots, size: int, nbytes: int | None = None) -> list[Range]:
-    """Ranges of rows: whole blocks of ``GROUP_BYTES``, or of 4 ``size`` rows where that is more.
+def groups(part: Part, size: int, nbytes: int) -> list[Range]:
+    """Ranges of rows: whole blocks of about ``nbytes``, or of 4 ``size`` rows where that is more.
 
     So the sums of a group, ``size`` rows, are never large beside what was read for them.
     """
-    least = max(
-        (GROUP_BYTES if nbytes is None else nbytes)
-        // (snapshots.layout.size * snapshots.dtype.itemsize),
-        4 * size,
-    )
+    snapshots = part.snapshots
+    least = max(nbytes // (snapshots.layout.size * snapshots.dtype.itemsize), 4 * size)
     firsts = np.cumsum([0, *snapshots.lengths])
     edges = [0]
-    for case, _, stop in snapshots.block_ranges(BLOCK_BYTES):
+    for case, _, stop in snapshots.block_ranges(part.nbytes):
         if (end := int(firsts[case]) + stop) - edges[-1] >= least:
             edges.append(end)
     if len(edges) > 1 and len(snapshots) - edges[-1] < least / 2:
@@ -103,9 +101,9 @@ def fit_pod(pod: POD, data: Any, client: Any) -> POD:
             f"method {pod.method!r} does not run on a cluster. Expected auto or randomized; type "
             f"POD(rank={pod.rank}) or leave client out."
         )
-    part = Part(snapshots)
+    part = Part(snapshots, BLOCK_BYTES)
     wanted = (pod.rank if isinstance(pod.rank, int) else SPREAD) + OVERSAMPLE
-    ranges = groups(snapshots, wanted)
+    ranges = groups(part, wanted, GROUP_BYTES)
     layout = snapshots.layout
     root = np.sqrt(layout.quadrature).reshape(layout.channels, -1)
     with connected(client) as workers:
@@ -157,6 +155,11 @@ def look(
         return found, cluster.client.gather(rows)
 
     moments, rows = cluster.attempt(work)
+    if moments.count != len(snapshots):
+        raise ClusterError(
+            f"the workers saw {moments.count} of {len(snapshots)} snapshots. Expected the same "
+            "files and the same version of romae everywhere; compare `romae doctor` on both sides."
+        )
     found = moments.survey(layout)
     scaling = Scaling.fit(found, pod.scale)
     if sketch is None:
