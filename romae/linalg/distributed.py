@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from romae.errors import ClusterError
-from romae.linalg.operands import State, Times
 from romae.linalg.exact import count
+from romae.linalg.operands import State, Times
 from romae.linalg.pod import Decomposition, signed
 from romae.linalg.products import Affine, Block, Pass, Save, multiply, project
 from romae.linalg.randomized import randomized
