@@ -139,7 +139,7 @@ def _report(found: Any, output: str) -> Result:
             low, middle, high = (float(one[f"error_{n}"]) for n in ("lower", "median", "upper"))
             seconds = float(one["fit_seconds"].median())
             mark = "elbow" if int(one["elbow"]) == k else ""
-            rows.append([str(kind), str(k), f"{middle:.3g}", f"{low:.2g} to {high:.2g}",
+            rows.append([str(kind), str(k), f"{middle:.3g}", f"{low:.3g} to {high:.3g}",
                          human_bytes(int(one["nbytes"])), said_as(seconds), mark])  # fmt: skip
             records.append({"kind": str(kind), "latent": int(k), "error": middle,
                             "error_lower": low, "error_upper": high, "nbytes": int(one["nbytes"]),

@@ -184,10 +184,10 @@ def sentences(result: xr.Dataset) -> list[str]:
             found.append(f"{name} ({kind}): no elbow up to k = {largest}, the error still falls.")
             continue
         share, error = float(one["elbow_share"].sel(latent=k)), one["error_median"].sel(latent=k)
-        between = f"{low}" if low == high else f"{low} to {high}"
         found.append(
             f"{name} ({kind}): elbow at k = {k} with {100 * float(error):.2g} % error; "
-            f"{100 * share:.0f} % of redrawn sweeps say the same, nine in ten say {between}."
+            f"{100 * share:.0f} % of redrawn sweeps have it there"
+            + ("." if low == high else f", nine in ten from {low} to {high}.")
         )
     pods = [k for k, f in zip(result["kind"].values, result["family"].values, strict=True)
             if f == "POD"]  # fmt: skip

@@ -52,7 +52,7 @@ def _curve(ax: Axes, one: xr.Dataset, name: str, colour: str, marker: str) -> No
 
 
 def _shares(ax: Axes, result: xr.Dataset, names: list[str]) -> None:
-    """Bars: the share of redrawn sweeps with the elbow at each size; the last means none."""
+    """Bars: the share of redrawn sweeps with the elbow at each size; the last means none was seen."""
     table, number = colours(names), result.sizes["kind"]
     sizes = result["latent"].values
     place = np.arange(len(sizes))
@@ -60,7 +60,7 @@ def _shares(ax: Axes, result: xr.Dataset, names: list[str]) -> None:
     for i, (kind, name) in enumerate(zip(result["kind"].values, names, strict=True)):
         share = 100 * result["elbow_share"].sel(kind=kind).values
         ax.bar(place + (i - (number - 1) / 2) * width, share, width, color=table[name][0])
-    ax.set_xticks(place, [*(str(k) for k in sizes[:-1]), f"{sizes[-1]}\nor none"])
+    ax.set_xticks(place, [*(str(k) for k in sizes[:-1]), "none"])
     ax.set_ylim(0, 100)
     ax.set_xlabel("elbow")
     ax.set_ylabel("redrawn sweeps, %")
