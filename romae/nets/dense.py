@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from romae.nets.activations import Activation, activation
+from romae.nets.activations import Activation, activation, start_for
 
 
 class MLP(nn.Module):
@@ -27,9 +27,10 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         width = inputs
         for size in hidden:
-            layers += [nn.Linear(width, size), activation(act)]
+            layer = start_for(act, nn.Linear(width, size), first=not layers)
+            layers += [layer, activation(act)]
             width = size
-        last = nn.Linear(width, outputs)
+        last = start_for(act, nn.Linear(width, outputs), first=not layers)
         if zero_last:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)

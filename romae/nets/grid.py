@@ -7,6 +7,9 @@ from typing import Literal
 
 from romae.nets.activations import Activation
 
+Down = Literal["strided", "unshuffle", "pooled"]
+Up = Literal["shuffle", "transposed", "interpolated"]
+
 COARSEST = 4  # cells that every axis keeps
 COARSE_CELLS = 64  # cells of the coarsest grid, which the dense layers see
 
@@ -60,7 +63,8 @@ class ConvSpec:
     """Shape of a convolutional encoder and of the decoder that mirrors it.
 
     ``plan``: coarsening factors per level (:meth:`Grid.plan`), the patch first; ``widths``:
-    channels per level; ``head``: width of the dense layers next to the latents.
+    channels per level; ``head``: width of the dense layers next to the latents; ``down`` and ``up``
+    of the levels: :mod:`romae.nets.resize`.
     """
 
     grid: Grid
@@ -70,7 +74,8 @@ class ConvSpec:
     act: Activation = "gelu"
     blocks: int = 1
     head: int = 128
-    down: Literal["strided", "unshuffle"] = "strided"
+    down: Down = "strided"
+    up: Up = "shuffle"
 
     @property
     def total(self) -> tuple[int, ...]:

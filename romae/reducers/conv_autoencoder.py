@@ -15,7 +15,7 @@ decomposition with convolutional neural networks for fluid dynamics"; Shi et al.
 (PixelShuffle).
 """
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from romae.linalg import Decomposition
 from romae.nets.activations import Activation
 from romae.nets.bottlenecks import Bottleneck, Plain
 from romae.nets.conv import ConvDecoder, ConvEncoder
-from romae.nets.grid import ConvSpec, Grid
+from romae.nets.grid import ConvSpec, Down, Grid, Up
 from romae.reducers.autoencoder import Autoencoder, Scale, Terms
 from romae.reducers.network_coder import NetworkCoder, ResidualCoder, residual_coder
 from romae.train import TrainConfig
@@ -44,7 +44,10 @@ class ConvAutoencoder(Autoencoder):
         some 64 cells are left and uses 32, 64, 96, 96, ...
     kernel, act, blocks : odd kernel size, activation, residual blocks per level.
     head : width of the dense layers between the coarsest grid and the latents.
-    down : ``strided`` convolution or ``unshuffle`` (space to channels) to halve the grid.
+    down : how the grid is halved: ``strided`` convolution, ``unshuffle`` (space to channels) or
+        ``pooled`` (means). The patch is folded whatever ``down`` and ``up`` say; 1 leaves it out.
+    up : how it is doubled: ``shuffle``, ``transposed`` or ``interpolated``; see
+        :mod:`romae.nets.resize`.
     bottleneck, objective, corruption, train, scale : as for every autoencoder, see
         :class:`romae.reducers.autoencoder.Autoencoder`.
     """
@@ -61,7 +64,8 @@ class ConvAutoencoder(Autoencoder):
         act: Activation = "gelu",
         blocks: int = 1,
         head: int = 128,
-        down: Literal["strided", "unshuffle"] = "strided",
+        down: Down = "strided",
+        up: Up = "shuffle",
         bottleneck: Bottleneck = Plain(),
         objective: Terms = MSE(),
         corruption: Corruption | None = None,
@@ -70,7 +74,8 @@ class ConvAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(latent, bottleneck, objective, corruption, train, scale)
         check_option("act", act, get_args(Activation))
-        check_option("down", down, ("strided", "unshuffle"))
+        check_option("down", down, get_args(Down))
+        check_option("up", up, get_args(Up))
         check_whole("blocks", blocks, 0)
         for what, value in [("patch", patch), ("head", head)]:
             if value is not None or what == "head":
@@ -83,7 +88,8 @@ class ConvAutoencoder(Autoencoder):
             raise OptionError(f"kernel is {kernel}. Expected an odd number: 1, 3, 5, ...")
         self.patch, self.kernel, self.act = patch, kernel, act
         self.widths = None if widths is None else tuple(widths)
-        self.blocks, self.head, self.down = blocks, head, down
+        self.blocks, self.head = blocks, head
+        self.down, self.up = down, up
 
     def check_size(self, snapshots: Snapshots) -> None:
         """Refuse points without order, and a latent size that cannot be determined."""
@@ -119,6 +125,7 @@ class ConvAutoencoder(Autoencoder):
             self.blocks,
             self.head,
             self.down,
+            self.up,
         )
         squeeze = self.bottleneck.module(self.inside)
         encoder = ConvEncoder(layout.channels, squeeze.width, spec)

@@ -41,6 +41,9 @@ EVERY = {
     "conv-unshuffle": lambda k=2: ConvAutoencoder(
         k, patch=1, widths=(4, 4), head=8, down="unshuffle", train=SHORT
     ),
+    "conv-pooled": lambda k=2: ConvAutoencoder(
+        k, patch=1, widths=(4, 4), down="pooled", up="interpolated", act="sine", train=SHORT
+    ),
     "ordered": lambda k=2: PODAutoencoder(k, bottleneck=parts.Ordered(), hidden=(8,), train=SHORT),
     "saturated": lambda k=2: PODAutoencoder(
         k, bottleneck=parts.Saturated(), hidden=(8,), train=SHORT
