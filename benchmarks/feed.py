@@ -4,11 +4,11 @@
     python benchmarks/feed.py --kinds zlib --chunks 16 --snapshots 8000
 
 Snapshots of 128 x 128, one variable, 1 or 16 a chunk, stored raw or with shuffle and zlib, zstd or
-lz4. All ways read every snapshot (the fast ones
-three times), from a file in the page cache; in each round each takes its
-turn and opens the file anew, and the table holds medians of the rounds. Ways that are slow deliver
-the first ``--few`` snapshots of their order. Peers that are not installed, or cannot read a filter,
-show a dash.
+lz4. All ways read every snapshot (the fast ones eight times, as a training would), from a file in
+the page cache; in each round each takes its turn and opens the file anew, and the table holds
+medians of the rounds. Ways that are slow deliver the first ``--few`` snapshots of their order. Peers
+that are not installed, or cannot read a filter, show a dash. A second table says what memory the
+feed takes: a process of its own reads the file again and again.
 
     feed        romae.feed.StreamFeed: shuffled batches of 32 as tensors, as the peers give them
     feed scaled the same, mean subtracted and divided by the scale, as training takes them
@@ -23,12 +23,16 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -39,7 +43,7 @@ from romae.feed import StreamFeed
 from romae.fields import Scaling, open_snapshots
 
 SHAPE, BATCH = (128, 128), 32
-PASSES = 3  # of the fast ways, or opening the file would be what is measured
+PASSES = 8  # of the fast ways, or opening the file would be what is measured
 FILTERS = {"raw": 0, "zlib": 1, "zstd": 32015, "lz4": 32004}
 
 
@@ -176,6 +180,27 @@ def rate(way: str, path: Path, few: int) -> float | None:
     return nbytes / 1e6 / (time.perf_counter() - begun)
 
 
+def held(path: Path) -> list[float]:
+    """MB that this process takes before, after the first and the last epoch, and at most."""
+    page, found = os.sysconf("SC_PAGE_SIZE"), []
+    with closing(open_snapshots(path, engine="netcdf4")) as data:
+        stream = StreamFeed(data, None, batch=BATCH, block_bytes=4 << 20)
+        for epoch in range(-1, PASSES):
+            if epoch >= 0:
+                for batch in stream.epoch(epoch):
+                    del batch
+            found.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 1e6)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    return [found[0], found[1], found[-1], peak]
+
+
+def memory(path: Path) -> list[float]:
+    """:func:`held` in a process that did nothing else."""
+    command = [sys.executable, "-W", "ignore", __file__, "--memory", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -186,11 +211,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--few", type=int, default=320, help="snapshots of the slow ways")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.memory:
+        print(json.dumps(held(options.memory)))
+        return
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors\n")
     print(f"| file | size | {' | '.join(WAYS)} | feed / h5py | feed / xarray item |")
     print("|---" * (len(WAYS) + 4) + "|")
-    results = []
+    results: list[dict[str, Any]] = []
     for kind, chunk in itertools.product(options.kinds, options.chunks):
         with tempfile.TemporaryDirectory(prefix="romae-feed-") as folder:
             path = Path(folder) / "waves.nc"
@@ -199,12 +228,13 @@ def main() -> None:
                 {way: rate(way, path, options.few) for way in WAYS}
                 for _ in range(options.rounds + 1)
             ][1:]  # the first warms up
+            taken = memory(path)
             size = path.stat().st_size / (options.snapshots * 4 * SHAPE[0] * SHAPE[1])
         found = {
             way: statistics.median(r[way] for r in rounds) if rounds[0][way] else None
             for way in WAYS
         }
-        results.append({"kind": kind, "chunk": chunk, "size": size, **found})
+        results.append({"kind": kind, "chunk": chunk, "size": size, **found, "memory": taken})
         shown = [f"{v:.0f}" if v else "-" for v in found.values()]
         ratios = [
             f"{found['feed'] / found[way]:.2f}" if found[way] else "-"
@@ -212,6 +242,14 @@ def main() -> None:
         ]
         row = [f"{kind}, {chunk} per chunk", f"{size:.2f}", *shown, *ratios]
         print(f"| {' | '.join(row)} |", flush=True)
+    print(
+        f"\nMemory of the process, MB, over {PASSES} epochs of {options.snapshots * 0.065536:.0f} MB "
+        "(two groups of 16 MiB in flight):\n"
+    )
+    print("| file | before | after 1 epoch | after the last | peak |\n|---|---|---|---|---|")
+    for r in results:
+        row = " | ".join(f"{v:.0f}" for v in r["memory"])
+        print(f"| {r['kind']}, {r['chunk']} per chunk | {row} |")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
 

@@ -17,7 +17,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from romae.fields.work import THREADS, Scratch, Task, processors
+from romae.fields.work import Scratch, Task, workers
 
 T = TypeVar("T")
 
@@ -164,6 +164,6 @@ class Reader(Generic[T]):
                 self._tasks.extend((load, task) for task in load.tasks)
                 load.tasks.clear()
                 heavy = any(task.heavy for _, task in self._tasks)
-                while len(self._threads) < (min(THREADS, processors()) if heavy else 1):
+                while len(self._threads) < workers(heavy):
                     self._enlist()
             self._changed.notify_all()

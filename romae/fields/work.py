@@ -54,30 +54,35 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def workers(heavy: bool) -> int:
+    """Threads that serve: several where there is something to compute."""
+    return min(THREADS, processors()) if heavy else 1
+
+
 def run_tasks(tasks: Sequence[Task], nbytes: int) -> None:
     """Do ``tasks``, which give ``nbytes`` together; the first error ends all and is raised."""
     heavy = nbytes >= ALONE_BYTES and any(t.heavy for t in tasks)
-    count = min(THREADS, processors(), len(tasks)) if heavy else 1
-    if count == 1:
+    count = min(workers(heavy), len(tasks))
+    if count < 2:
         scratch = Scratch()
         for task in tasks:
             task.work(scratch)
         return
     left, errors = deque(tasks), list[BaseException]()
-    workers = [
+    threads = [
         threading.Thread(target=_work, args=(left, errors), name="romae-chunks")
         for _ in range(count)
     ]
     try:
-        for worker in workers:
+        for worker in threads:
             worker.start()
-        for worker in workers:
+        for worker in threads:
             worker.join()
     except BaseException:
         left.clear()
         raise
     finally:
-        for worker in workers:
+        for worker in threads:
             if worker.ident is not None:
                 worker.join()
     if errors:
