@@ -18,8 +18,10 @@ from romae.nets.bottlenecks import (
     VectorQuantised,
 )
 from romae.reducers.autoencoder import Autoencoder
+from romae.reducers.conditional_autoencoder import ConditionalAutoencoder
 from romae.reducers.conv_autoencoder import ConvAutoencoder
 from romae.reducers.pod_autoencoder import PODAutoencoder
+from romae.train.corruptions import Noise, Patches
 from romae.train.objective import MSE, Corruption, Term
 from romae.train.penalties import Contractive
 
@@ -121,3 +123,44 @@ def RankFindingAutoencoder(
     """
     part = RankFinding(layers=layers, decay=decay)
     return compose("RankFindingAutoencoder", network, latent, options, bottleneck=part)
+
+
+def CVAE(
+    latent: int = 2, *, beta: float = 1e-3, warmup: float = 0.2, **options: Any
+) -> ConditionalAutoencoder:
+    """Variational autoencoder that is told the parameters of the case.
+
+    For families of cases: states drawn at random for a parameter, and latents that do not repeat
+    what the parameter says. See :mod:`romae.reducers.conditional_autoencoder`.
+    """
+    part = Variational(beta=beta, warmup=warmup)
+    return ConditionalAutoencoder(latent, bottleneck=part, **options)
+
+
+def DenoisingAutoencoder(
+    latent: int = 4, *, noise: float = 0.1, network: str = "pod", **options: Any
+) -> Autoencoder:
+    """Autoencoder that restores snapshots from noise of ``noise`` times the rms fluctuation.
+
+    For measured fields, where a clean simulation of the same flow trains it. Its ``reconstruct``
+    removes noise. See :mod:`romae.train.corruptions`.
+    """
+    part = Noise(std=noise)
+    return compose("DenoisingAutoencoder", network, latent, options, corruption=part)
+
+
+def MaskedAutoencoder(
+    latent: int = 8,
+    *,
+    size: int = 8,
+    share: float = 0.5,
+    network: str = "conv",
+    **options: Any,
+) -> Autoencoder:
+    """Autoencoder that restores snapshots of which a ``share`` of ``size``-cell patches is hidden.
+
+    For gaps: clouds, shadows, regions that were not stored. Put the temporal mean into a gap before
+    encoding. See :mod:`romae.train.corruptions`.
+    """
+    part = Patches(size=size, share=share)
+    return compose("MaskedAutoencoder", network, latent, options, corruption=part)

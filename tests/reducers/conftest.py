@@ -90,3 +90,8 @@ def make_waves():
 @pytest.fixture
 def flows():
     return FLOWS
+
+
+@pytest.fixture(scope="module")
+def flow_makers():
+    return FLOWS

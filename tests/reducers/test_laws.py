@@ -16,16 +16,21 @@ from romae import load, parts
 from romae.errors import BundleError
 from romae.kinds import REDUCERS
 from romae.reducers import (
+    CVAE,
     POD,
     VAE,
     VQVAE,
     Coder,
+    ConditionalAutoencoder,
     ContractiveAutoencoder,
     ConvAutoencoder,
+    DenoisingAutoencoder,
+    MaskedAutoencoder,
     PODAutoencoder,
     QuadraticManifold,
     RankFindingAutoencoder,
     Reducer,
+    SequenceAutoencoder,
     SparseAutoencoder,
     TrainConfig,
 )
@@ -53,17 +58,29 @@ EVERY = {
     "contractive": lambda k=2: ContractiveAutoencoder(k, hidden=(8,), train=SHORT),
     "rank": lambda k=2: RankFindingAutoencoder(k, hidden=(8,), train=SHORT),
     "vqvae": lambda k=2: VQVAE(k, codes=64, hidden=(8,), train=SHORT),
+    "denoising": lambda k=2: DenoisingAutoencoder(k, hidden=(8,), train=SHORT),
+    "masked": lambda k=2: MaskedAutoencoder(k, size=2, widths=(4, 6), head=8, train=SHORT),
+    **{
+        f"sequence-{cell}".removesuffix("-gru"): lambda k=2, cell=cell: SequenceAutoencoder(
+            k, window=4, cell=cell, width=8, train=SHORT
+        )
+        for cell in ("gru", "lstm", "transformer")
+    },
     "vae": lambda k=2: VAE(k, hidden=(8,), train=SHORT),
     "vae-conv": lambda k=2: VAE(k, network="conv", widths=(4, 6), head=8, train=SHORT),
 }
 every = pytest.mark.parametrize("kind", EVERY)
+TOLD = {  # these need cases with parameters
+    "conditional": lambda k=2: ConditionalAutoencoder(k, hidden=(8,), train=SHORT),
+    "cvae": lambda k=2: CVAE(k, hidden=(8,), train=SHORT),
+}
 
 
 def test_every_class_is_tested_here():
     public = [getattr(romae.reducers, n) for n in romae.reducers.__all__]
     reducers = {c for c in public if isinstance(c, type) and issubclass(c, Reducer)} - {Reducer}
-    assert {type(make()) for make in EVERY.values()} == reducers
-    assert REDUCERS.keys() <= EVERY.keys()  # presets among them
+    assert {type(make()) for make in (EVERY | TOLD).values()} == reducers
+    assert REDUCERS.keys() <= (EVERY | TOLD).keys()  # presets among them
 
 
 def test_every_bottleneck_is_tested_here():
@@ -76,6 +93,11 @@ def test_every_bottleneck_is_tested_here():
 @every
 def test_the_laws(kind, flow):
     check_reducer(EVERY[kind](), flow)
+
+
+@pytest.mark.parametrize("kind", TOLD)
+def test_the_laws_with_parameters(kind, flows):
+    check_reducer(TOLD[kind](), flows["family"]())
 
 
 class Mean(Coder):
