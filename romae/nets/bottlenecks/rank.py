@@ -62,6 +62,7 @@ class _LowRank(Squeeze):
         cost = torch.stack([W.square().sum() for W in self.layers]).sum()
         return self.code(h), self.decay * cost
 
+    @torch.no_grad()
     def finish(self, h: Tensor) -> None:
         g = self._product(h).double()
         m = g.mean(0)
