@@ -16,11 +16,13 @@ import xarray as xr
 from romae import dynamics as dynamics_module
 from romae import reducers as reducers_module
 from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
+from romae.conventions import CASE
 from romae.dynamics import Dynamics
 from romae.dynamics.base import OnBlowup
 from romae.errors import BundleError, DataError, nearest
-from romae.fields import open_snapshots
+from romae.fields import Snapshots, open_snapshots
 from romae.reducers import Reducer
+from romae.reducers.labels import other_axis
 
 Source = Any
 PathLike = str | os.PathLike[str]
@@ -36,13 +38,22 @@ class ReducedModel:
         self.reducer, self.dynamics = reducer, dynamics
 
     def fit(self, data: Source, validation: Source | None = None, *, device: str = "auto") -> Self:
-        """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``."""
+        """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``.
+
+        Cases may differ in length and in their times, not in the time step.
+        """
         snapshots = open_snapshots(data)
         if getattr(self.reducer, "module", None) is None:
             self.reducer.fit(snapshots, validation, device=device)
-        params = snapshots.params
-        self.dynamics.fit(self.reducer.encode(snapshots), params=params)
+        self.dynamics.fit(self._training_latents(snapshots), params=snapshots.params)
         return self
+
+    def _training_latents(self, snapshots: Snapshots) -> xr.DataArray | list[xr.DataArray]:
+        """Latents of all cases; a list of cases where no one time axis holds for all."""
+        if other_axis(snapshots) is None:
+            return self.reducer.encode(snapshots)
+        alone = [self.reducer.encode(snapshots.isel(case=[i])) for i in range(snapshots.cases)]
+        return [z.isel({CASE: 0}) if CASE in z.dims else z for z in alone]
 
     def encode(self, data: Source) -> xr.DataArray:
         """Latents of ``data``: see :meth:`Reducer.encode`."""

@@ -7,6 +7,7 @@ import xarray as xr
 from romae import DMD, POD, Climatology, Persistence, ReducedModel, load
 from romae.dynamics import EchoState
 from romae.errors import DataError, NotFittedError, OptionError
+from romae.fields import open_snapshots
 from romae.progress import silent
 
 
@@ -96,6 +97,20 @@ def test_several_cases():
     assert list(forecast.Re.values) == [80, 90, 100]
     for i in range(3):
         np.testing.assert_allclose(forecast.u[i], wave(6, start=60, cases=i).u, atol=1e-3)
+
+
+def test_cases_of_other_times_and_lengths(tmp_path):
+    """Latents have no common axis; the dynamics learn from each case by itself."""
+    for i, (start, length) in enumerate([(0, 60), (35, 40)]):
+        wave(length, start=start, cases=i).to_netcdf(tmp_path / f"run{i}.nc")
+    runs = open_snapshots(tmp_path / "run*.nc", cases="file")
+    rom = ReducedModel(POD(2), DMD()).fit(runs)
+    with pytest.raises(DataError, match="case 1 has another time axis"):
+        rom.encode(runs)
+    forecast = rom.forecast(runs.isel(case=[1]), 20)
+    expected = wave(20, start=75, cases=1)
+    np.testing.assert_allclose(forecast.time, expected.time)
+    np.testing.assert_allclose(forecast.u, expected.u, atol=1e-3)
 
 
 def test_before_fit():

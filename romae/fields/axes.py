@@ -26,7 +26,8 @@ class Roles:
     """What the dimensions of a dataset mean.
 
     ``time``: dimension, or None when the dataset is one snapshot with a scalar time;
-    ``time_coord``: name of the coordinate, or None when times are only numbered.
+    ``time_coord``: name of the coordinate, over time or over (case, time), or None when times are
+    only numbered.
     """
 
     names: tuple[str, ...]
@@ -47,8 +48,8 @@ def find_roles(
     case: str | None,
 ) -> Roles:
     """Decide the roles in ``dataset``, or say what keeps them from being decided."""
-    time_dim, time_coord = find_time(dataset, label, time)
     case_dim = _find_case(dataset, label, case)
+    time_dim, time_coord = find_time(dataset, label, time, case_dim)
     wanted = None if space is None else _as_names(space)
     for d in wanted or ():
         if d not in dataset.dims:

@@ -14,6 +14,7 @@ import xarray as xr
 from xarray.backends import BackendArray, CachingFileManager
 from xarray.core import indexing
 
+from romae.conventions import CASE, TIME
 from romae.errors import MissingDependencyError, OptionError, UnreadableFileError, nearest
 from romae.fields.stored import Stored, build
 from romae.fields.table import Table
@@ -151,6 +152,15 @@ def stored(dataset: h5py.Dataset, manager: CachingFileManager) -> Stored:
         encoding,
         dataset.chunks,
     )
+
+
+def time_axes(values: np.ndarray) -> dict[str, xr.Variable]:
+    """Times (T,), or (cases, T), as the coordinate of time: called ``t`` where cases differ."""
+    if values.ndim == 2 and (values == values[:1]).all():
+        values = values[0]
+    if values.ndim == 2:
+        return {"t": xr.Variable((CASE, TIME), values)}
+    return {TIME: xr.Variable((TIME,), values)}
 
 
 def attributes(item: h5py.Group | h5py.Dataset) -> dict[str, Any]:

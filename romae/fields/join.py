@@ -31,11 +31,18 @@ class Piece:
     roles: Roles
 
     @cached_property
-    def times(self) -> np.ndarray | None:
-        """Times (T,), or None when the dataset only numbers its snapshots."""
+    def axes(self) -> list[np.ndarray]:
+        """Times (T,), one array for all cases or one for each; none where they are numbered."""
         if self.roles.time_coord is None:
-            return None
-        return np.atleast_1d(self.dataset[self.roles.time_coord].values)
+            return []
+        times = self.dataset.variables[self.roles.time_coord]
+        if self.roles.case not in times.dims:
+            return [np.atleast_1d(times.values)]
+        return list(times.transpose(self.roles.case, self.roles.time).values)
+
+    def times(self, case: int = 0) -> np.ndarray:
+        """Times (T,) of one case."""
+        return self.axes[case if len(self.axes) > 1 else 0]
 
     @property
     def length(self) -> int:
@@ -54,17 +61,18 @@ def join_pieces(pieces: Sequence[Piece], cases: Literal["auto", "file"]) -> list
     for piece in pieces:
         if not piece.length:
             raise DataError(f"{piece.label} has no snapshot: its time dimension has length 0")
-        if piece.times is not None:
-            check_increasing(piece.times, piece.label, str(piece.roles.time_coord))
+        for i, axis in enumerate(piece.axes):
+            label = f"{piece.label}, case {i}" if len(piece.axes) > 1 else piece.label
+            check_increasing(axis, label, str(piece.roles.time_coord))
     groups = [[p] for p in pieces] if cases == "file" else [_in_time_order(pieces)]
     trajectories = []
     for group in groups:
-        times = _joined_times(group)
         segments = tuple(_segment(p) for p in group)
-        count = group[0].cases
+        count, different = group[0].cases, any(len(p.axes) > 1 for p in group)
+        times = _joined_times(group)
         for i in range(count if count is not None else 1):
             own = segments if count is None else tuple(replace(s, case=i) for s in segments)
-            trajectories.append(Trajectory(own, times))
+            trajectories.append(Trajectory(own, _joined_times(group, i) if different else times))
     return trajectories
 
 
@@ -75,24 +83,23 @@ def _segment(piece: Piece) -> Segment:
 
 
 def _in_time_order(pieces: Sequence[Piece]) -> list[Piece]:
-    timed = [p for p in pieces if p.times is not None]
+    timed = [p for p in pieces if p.axes]
     if not timed:
         return list(pieces)
     if len(timed) < len(pieces):
-        without = next(p.label for p in pieces if p.times is None)
+        without = next(p.label for p in pieces if not p.axes)
         raise DataError(
             f"{without} has no time coordinate, {timed[0].label} has one. Expected times in all "
             'files of one trajectory, or in none; separate trajectories open with cases="file"'
         )
     try:
-        ordered = sorted(pieces, key=lambda p: p.times[0])  # type: ignore[index]
+        ordered = sorted(pieces, key=lambda p: p.times()[0])
         for a, b in itertools.pairwise(ordered):
-            assert a.times is not None
-            assert b.times is not None
-            before, after = (a.label, a.times[-1]), (b.label, b.times[0])
-            check_follows(before, after, str(a.roles.time_coord))
+            for i in range(max(len(a.axes), len(b.axes))):
+                before, after = (a.label, a.times(i)[-1]), (b.label, b.times(i)[0])
+                check_follows(before, after, str(a.roles.time_coord))
     except TypeError as error:
-        kinds = ", ".join(sorted({f"{p.times.dtype}" for p in timed if p.times is not None}))
+        kinds = ", ".join(sorted({f"{p.times().dtype}" for p in timed}))
         raise DataError(
             f"times of {pieces[0].label} and others cannot be compared ({kinds}): {error}. "
             "Expected one kind of time and one calendar in all files"
@@ -100,15 +107,15 @@ def _in_time_order(pieces: Sequence[Piece]) -> list[Piece]:
     return ordered
 
 
-def _joined_times(group: Sequence[Piece]) -> xr.DataArray:
+def _joined_times(group: Sequence[Piece], case: int = 0) -> xr.DataArray:
     roles = group[0].roles
     dim = roles.time or roles.time_coord or TIME
-    if group[0].times is None:
+    if not group[0].axes:
         total = sum(p.length for p in group)
         return as_coordinate(np.arange(total), dim, dim, {}, {})
     name = str(roles.time_coord)
     own = group[0].dataset[name]
-    values = np.concatenate([p.times for p in group if p.times is not None])
+    values = np.concatenate([p.times(case) for p in group])
     return as_coordinate(values, name, dim, plain(own.attrs), time_encoding(own.encoding))
 
 

@@ -119,6 +119,7 @@ def _reader(folder: str) -> Any:
     from vtkmodules.vtkIOGeometry import vtkOpenFOAMReader
     from vtkmodules.vtkIOParallel import vtkPOpenFOAMReader
 
+    reader: Any
     if is_decomposed(folder):
         reader = vtkPOpenFOAMReader()
         reader.SetCaseType(vtkPOpenFOAMReader.DECOMPOSED_CASE)

@@ -24,7 +24,7 @@ import xarray as xr
 
 from romae.conventions import CASE, TIME
 from romae.errors import DataError
-from romae.fields.hdf5 import attributes, stored
+from romae.fields.hdf5 import attributes, stored, time_axes
 from romae.fields.stored import Stored
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read(top: h5py.Group, label: str, manager: CachingFileManager) -> xr.Dataset
     named = dims.attrs.get("spatial_dims")
     space = [d for d in dims if d != TIME] if named is None else list(map(_name, named))
     periodic = _periodic(top, space)
-    variables: dict[str, Any] = {TIME: _time(dims[TIME], label)}
+    variables: dict[str, Any] = _time(dims[TIME], label)
     for d in space:
         values = dims[d][()]
         if values.ndim == 1:
@@ -72,16 +72,13 @@ def _name(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _time(dataset: h5py.Dataset, label: str) -> xr.Variable:
-    values = dataset[()]
-    if values.ndim == 2 and (values == values[:1]).all():
-        values = values[0]
-    if values.ndim != 1:
+def _time(dataset: h5py.Dataset, label: str) -> dict[str, xr.Variable]:
+    if dataset.ndim not in (1, 2):
         raise DataError(
-            f"{label}: dimensions/time has shape {values.shape} and differs between trajectories. "
-            "Expected one time axis (T,); write each trajectory to a file of its own"
+            f"{label}: dimensions/time has shape {dataset.shape}. Expected times (T,), or one row "
+            "for each trajectory"
         )
-    return xr.Variable((TIME,), values)
+    return time_axes(dataset[()])
 
 
 def _periodic(top: h5py.Group, space: list[str]) -> set[str]:

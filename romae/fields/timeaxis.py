@@ -14,7 +14,9 @@ TIME_NAMES = ("time", "t", "times", "Time", "T", "TIME")
 EACH_FILE = "file"  # time="file": every file is one snapshot
 
 
-def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | None, str | None]:
+def find_time(
+    dataset: xr.Dataset, label: str, time: str | None, case: str | None = None
+) -> tuple[str | None, str | None]:
     """(dimension, coordinate) of time; the dimension is None for a scalar time coordinate,
 
     both are None where each file is one snapshot without a time.
@@ -25,7 +27,9 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
         time = None  # the files do have times
     if time is not None:
         if time in dataset.dims:
-            return time, _coordinate_over(dataset, time)
+            return time, _coordinate_over(dataset, time, case)
+        if time in dataset.coords and dataset[time].ndim == 2 and case in dataset[time].dims:
+            return next(str(d) for d in dataset[time].dims if d != case), time
         if time in dataset.coords and dataset[time].ndim <= 1:
             dims = dataset[time].dims
             return (str(dims[0]) if dims else None), time
@@ -37,7 +41,7 @@ def find_time(dataset: xr.Dataset, label: str, time: str | None) -> tuple[str | 
             return str(dataset[name].dims[0]), name
     for name in TIME_NAMES:
         if name in dataset.dims:
-            return name, _coordinate_over(dataset, name)
+            return name, _coordinate_over(dataset, name, case)
     for name in dates:
         if dataset[name].ndim == 1:
             return str(dataset[name].dims[0]), name
@@ -81,11 +85,13 @@ def _is_cftime(coordinate: xr.DataArray) -> bool:
     return hasattr(coordinate.values.ravel()[0], "calendar")
 
 
-def _coordinate_over(dataset: xr.Dataset, dim: str) -> str | None:
+def _coordinate_over(dataset: xr.Dataset, dim: str, case: str | None) -> str | None:
+    """Times over ``dim``, or over ``dim`` and ``case`` where each case has its own."""
     if dim in dataset.coords:
         return dim
     if dim in dataset.data_vars:
         return None
     known = [*_marked_times(dataset), *_dates(dataset)]
     others = [n for n in known if dataset[n].dims == (dim,)]
-    return others[0] if others else None
+    own = [n for n in TIME_NAMES if n in dataset.coords and set(dataset[n].dims) == {dim, case}]
+    return next(iter([*others, *own]), None)

@@ -21,13 +21,13 @@ def latents(codes: list[np.ndarray], snapshots: Snapshots) -> xr.DataArray:
     if snapshots.layout.case is None and len(arrays) == 1:
         return arrays[0]
     longest = max(arrays, key=len)
-    for case, z in enumerate(arrays):
-        if not np.array_equal(z[TIME].values, longest[TIME].values[: len(z)]):
-            raise DataError(
-                f"case {case} has another time axis (begins at {z[TIME].values[0]}) than the "
-                f"longest case ({longest[TIME].values[0]}). Latents of several cases share one "
-                f"axis; encode them one by one: reducer.encode(snapshots.isel(case=[{case}]))."
-            )
+    case = other_axis(snapshots)
+    if case is not None:
+        raise DataError(
+            f"case {case} has another time axis (begins at {arrays[case][TIME].values[0]}) than "
+            f"the longest case ({longest[TIME].values[0]}). Latents of several cases share one "
+            f"axis; encode them one by one: reducer.encode(snapshots.isel(case=[{case}]))."
+        )
     values = np.full((len(arrays), *longest.shape), np.nan, dtype=longest.dtype)
     for case, z in enumerate(arrays):
         values[case, : len(z)] = z.values
@@ -35,6 +35,15 @@ def latents(codes: list[np.ndarray], snapshots: Snapshots) -> xr.DataArray:
     if snapshots.params is not None:
         coords |= {n: (CASE, c.to_numpy()) for n, c in snapshots.params.items()}
     return xr.DataArray(values, dims=(CASE, TIME, LATENT), coords=coords, name="latents")
+
+
+def other_axis(snapshots: Snapshots) -> int | None:
+    """The first case whose times are not those that the longest case begins with, or None."""
+    longest = snapshots.times(int(np.argmax(snapshots.lengths))).values
+    for case, length in enumerate(snapshots.lengths):
+        if not np.array_equal(snapshots.times(case).values, longest[:length]):
+            return case
+    return None
 
 
 def _labelled(code: np.ndarray, time: xr.DataArray) -> xr.DataArray:

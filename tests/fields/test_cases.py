@@ -67,3 +67,44 @@ def test_one_file_per_case_of_different_length(tmp_path, make_flow):
         open_snapshots(tmp_path / "run*.nc")
     with pytest.raises(OptionError, match="expected 0 to 1"):
         opened.read(0, 1, case=2)
+
+
+def own_times(make_flow, case_first=True):
+    """Two cases over (case, time), each with times of its own in the coordinate ``t``."""
+    runs = xr.concat([make_flow(8, seed=i) for i in range(2)], "case").drop_vars("time")
+    times = np.stack([0.25 * np.arange(8), 10 + 0.25 * np.arange(8)])
+    dims = ("case", "time") if case_first else ("time", "case")
+    return runs.assign_coords(t=(dims, times if case_first else times.T, {"units": "s"})), times
+
+
+@pytest.mark.parametrize("case_first", [True, False])
+def test_cases_with_times_of_their_own(tmp_path, make_flow, case_first):
+    runs, times = own_times(make_flow, case_first)
+    runs.to_netcdf(tmp_path / "a.nc")
+    opened = open_snapshots(tmp_path / "a.nc")
+    assert opened.dt == pytest.approx(0.25)
+    for i in range(2):
+        np.testing.assert_array_equal(opened.times(i).values, times[i])
+        assert opened.times(i).attrs == {"units": "s"}
+        np.testing.assert_array_equal(opened.read(0, 8, i)[:, 0], runs.u.values[i])
+    alone = opened.isel(case=[1]).to_dataset()
+    np.testing.assert_array_equal(alone.t.values, times[1])
+    with pytest.raises(DataError, match="case 1 has other times"):
+        opened.to_dataset()
+    bad = runs.copy()
+    bad["t"] = bad.t.copy(data=np.where(bad.t == 10.5, 10.25, bad.t))
+    with pytest.raises(DataError, match=r"dataset, case 1: time 't' repeats at index 2"):
+        open_snapshots(bad)
+
+
+def test_several_files_of_cases_with_times_of_their_own(tmp_path, make_flow):
+    runs, times = own_times(make_flow)
+    runs.isel(time=slice(0, 5)).to_netcdf(tmp_path / "b.nc")
+    runs.isel(time=slice(5, 8)).to_netcdf(tmp_path / "a.nc")
+    opened = open_snapshots(tmp_path / "?.nc")
+    assert opened.lengths == (8, 8)
+    np.testing.assert_array_equal(opened.times(1).values, times[1])
+    np.testing.assert_array_equal(opened.read(3, 7, 1)[:, 1], runs.v.values[1, 3:7])
+    runs.isel(time=slice(4, 8)).to_netcdf(tmp_path / "c.nc")
+    with pytest.raises(DataError, match=r"c.nc starts at t = 1.0, not after b.nc"):
+        open_snapshots([tmp_path / "b.nc", tmp_path / "c.nc"])

@@ -107,6 +107,22 @@ def test_the_well_with_a_shape_its_flags_deny(tmp_path):
         open_snapshots(tmp_path / "a.hdf5")
 
 
+def test_the_well_with_times_of_each_trajectory(tmp_path):
+    fields = write_well(tmp_path / "a.hdf5")
+    times = np.arange(T) * 0.1 + np.array([0, 5, 9])[:, None]
+    with h5py.File(tmp_path / "a.hdf5", "a") as file:
+        del file["dimensions/time"]
+        put(file["dimensions"], "time", times)
+    opened = open_snapshots(tmp_path / "a.hdf5", variables="tracer")
+    for case in range(N):
+        np.testing.assert_array_equal(opened.times(case).values, times[case])
+    np.testing.assert_array_equal(opened.read(2, 5, 1)[:, 0], fields["tracer"][1, 2:5])
+    opened.close()
+    with h5py.File(tmp_path / "a.hdf5", "a") as file:
+        file["dimensions/time"][...] = times[0]
+    assert open_snapshots(tmp_path / "a.hdf5", variables="tracer").to_dataset().sizes["case"] == N
+
+
 def test_pdebench_tensor_with_a_longer_time_axis(tmp_path):
     u = RNG.normal(size=(4, T, NX)).astype("f4")
     with h5py.File(tmp_path / "1D_Burgers_Sols_Nu0.01.hdf5", "w") as file:
@@ -173,3 +189,21 @@ def test_pdebench_seeds_of_different_shape(tmp_path):
         file["0001/data"] = np.zeros((T - 1, NX, NY, 1))
     with pytest.raises(DataError, match=r"0001/data has shape \(6, 6, 5, 1\); expected \(7,"):
         open_snapshots(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("apart", [0.0, 2.0])
+def test_pdebench_incompressible(tmp_path, apart):
+    velocity = RNG.normal(size=(2, T, NX, NY, 2)).astype("f4")
+    particles = RNG.normal(size=(2, T, NX, NY, 1)).astype("f4")
+    times = 0.005 * np.arange(T) + apart * np.arange(2)[:, None]
+    with h5py.File(tmp_path / "ns_incom_inhom_2d_512-0.h5", "w") as file:
+        file["force"] = np.zeros((2, NX, NY, 2), "f4")
+        file.create_dataset("velocity", data=velocity, chunks=(1, 2, NX, NY, 2))
+        file["particles"], file["t"] = particles, times
+    opened = open_snapshots(tmp_path / "ns_incom_inhom_2d_512-0.h5", periodic=["x", "y"])
+    assert opened.layout.names == ("particles", "velocity_x", "velocity_y")
+    assert opened.layout.space == ("x", "y")
+    want = np.concatenate([particles, velocity], axis=-1)
+    for case in range(2):
+        np.testing.assert_array_equal(opened.read(2, 6, case), np.moveaxis(want[case, 2:6], -1, 1))
+        np.testing.assert_array_equal(opened.times(case).values, times[case])
