@@ -16,6 +16,7 @@ _COMMANDS = {
     "fit": "romae.cli.fit:fit",
     "encode": "romae.cli.encode:encode",
     "decode": "romae.cli.decode:decode",
+    "denoise": "romae.cli.denoise:denoise",
     "compare": "romae.cli.compare:compare",
     "sweep": "romae.cli.sweep:sweep",
     "forecast": "romae.cli.forecast:forecast",

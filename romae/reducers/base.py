@@ -196,9 +196,24 @@ class Reducer(Saved):
             return decode_in_memory(self, latents)
         return decode_to_file(self, latents, to, overwrite=overwrite)
 
-    def reconstruct(self, data: Source) -> xr.Dataset:
-        """decode(encode(data))."""
-        return self.decode(self.encode(data))
+    def reconstruct(
+        self,
+        data: Source,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> xr.Dataset:
+        """decode(encode(data)); ``to`` names a file, see :meth:`decode`."""
+        return self.decode(self.encode(data), to=to, overwrite=overwrite)
+
+    @property
+    def mean(self) -> xr.Dataset:
+        """Temporal mean of the training data, labelled (*space): what a latent model leaves out.
+
+        ``snapshots.to_dataset().fillna(reducer.mean)`` closes gaps before encoding.
+        """
+        self._ready()
+        return self.layout.to_dataset(self.scaling.mean[None]).isel({self.layout.time: 0})
 
 
 def _check_changes(found: Survey, snapshots: Snapshots) -> None:
