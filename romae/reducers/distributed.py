@@ -35,7 +35,7 @@ from romae.reducers.base import _check_changes
 from romae.reducers.data import BLOCK_BYTES
 from romae.reducers.pod import POD, linear_coder
 
-GROUP_BYTES = 512 << 20  # of snapshots in one task
+GROUP_BYTES = 256 << 20  # of snapshots in one task
 WAIT = 300  # seconds for the first worker
 CONNECT = 30  # seconds for the scheduler
 

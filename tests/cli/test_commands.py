@@ -154,3 +154,8 @@ def test_info_with_a_layout(call, call_json, tmp_path):
     (tmp_path / "layout.toml").write_text("dms = []")
     wrong = call("info", "both.npy", "--layout", "layout.toml", status=2)
     assert "Did you mean 'dims'" in " ".join(wrong.output.split())
+
+
+def test_a_cluster_is_for_pod(call, chaos):
+    words = ["-o", "x.rom", "--latent", "2", "--scheduler", "tcp://127.0.0.1:1"]
+    assert "only pod" in call("fit", "pod-ae", chaos, *words, status=2).stderr
