@@ -7,6 +7,7 @@ errors go to standard error.
 
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -42,6 +43,8 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         as_json, quiet, debug = (ctx.params.pop(k) for k in ("as_json", "quiet", "debug"))
+        if os.environ.get("RANK", "0") != "0":  # of the processes of torchrun, the first one talks
+            as_json, quiet = False, True
         try:
             with silent(quiet), warnings.catch_warnings():
                 warnings.showwarning = _show_warning

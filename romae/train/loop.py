@@ -157,7 +157,6 @@ class _Run:
     def judge(self) -> float:
         """Validation loss of the (averaged) weights, which are kept when they are the best."""
         module, state, ranks = self.module, self.state, self.ranks
-        ranks.agree(module)
         module.eval()
         seed(self.update.device, self.config.seed, -1, ranks.rank if self.judges.world > 1 else 0)
         raw = _copy(module) if state.average else None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from romae.errors import OptionError
 
@@ -51,14 +51,6 @@ class Ranks:
                 whole = t.contiguous()
                 torch.distributed.broadcast(whole, 0)
                 t.copy_(whole)
-
-    def agree(self, module: nn.Module) -> None:
-        """Replace buffers that each rank has changed by itself by their mean."""
-        if self.world > 1:
-            floats = [b for b in module.buffers() if b.is_floating_point()]
-            self.add(floats)
-            for b in floats:
-                b.div_(self.world)
 
     def tell(self, value: Any) -> Any:
         """The ``value`` of the first rank, on all."""

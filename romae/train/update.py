@@ -71,6 +71,7 @@ class Update:
         """Update by this rank's part ``x`` of the batch at ``state.step``, and count it."""
         config, step = self.config, state.step
         seed(self.device, config.seed, step, self.ranks.rank)
+        before = [b.clone() for b in self._buffers()]
         with autocast(self.device, config):
             loss = self.objective(self.module, x, step / self.total)
         self.optimiser.zero_grad()
@@ -79,7 +80,10 @@ class Update:
         loss.backward()
         loss = loss.detach().float()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        self.ranks.add([*gradients, loss])
+        changes = [b - a for b, a in zip(self._buffers(), before, strict=True)]
+        self.ranks.add([*gradients, loss, *changes])
+        for b, a, change in zip(self._buffers(), before, changes, strict=True):
+            b.copy_(a + change / self.ranks.world)
         norm = nn.utils.get_total_norm(gradients)
         self._unseen.append(torch.stack([loss, norm]))
         state.step += 1
@@ -87,6 +91,12 @@ class Update:
             self.look(state, x)
         nn.utils.clip_grads_with_norm_(self.parameters, config.clip, norm)
         self.optimiser.step(config.rate(step, self.total))
+
+    def _buffers(self) -> list[Tensor]:
+        """What the module may change by itself while training and the ranks then average."""
+        if self.ranks.world == 1:
+            return []
+        return [b for b in self.module.buffers() if b.is_floating_point()]
 
     def look(self, state: State, x: Tensor | None = None) -> None:
         """Add the losses since the last look to ``state``; ``x`` is the batch of the last one.

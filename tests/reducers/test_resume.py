@@ -47,6 +47,10 @@ reducer.save(output, overwrite=True)
 """
 
 
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MAKERS)
 def test_killed_and_gone_on_in_another_process(kind, flows, tmp_path):
@@ -67,7 +71,7 @@ def test_killed_and_gone_on_in_another_process(kind, flows, tmp_path):
     whole = fit("never", 1000, tmp_path / "whole.rom")
     assert whole.returncode == 0, whole.stderr
     assert whole.stdout.split() == [*map(str, range(1, 18)), "17"]
-    curve = [json.loads(line) for line in (tmp_path / "never" / "metrics.jsonl").open()]
+    curve = records(tmp_path / "never")
     updates = curve[0]["step"]
     assert [r["step"] for r in curve] == [*range(updates, 17, updates), 17]
     killed = fit("cut", updates + 1, tmp_path / "cut.rom")
@@ -81,7 +85,7 @@ def test_killed_and_gone_on_in_another_process(kind, flows, tmp_path):
     assert resumed.stdout.split() == [*map(str, range(updates + 2, 18)), "17"]
     arrays = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole.rom", "cut.rom")]
     assert arrays[0] == arrays[1]
-    again = [json.loads(line) for line in (tmp_path / "cut" / "metrics.jsonl").open()]
+    again = records(tmp_path / "cut")
     assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in curve]
 
 
