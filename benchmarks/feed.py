@@ -6,9 +6,9 @@
 Snapshots of 128 x 128, one variable, 1 or 16 a chunk, stored raw or with shuffle and zlib, zstd or
 lz4. All ways read every snapshot (the fast ones eight times, as a training would), from a file in
 the page cache; in each round each takes its turn and opens the file anew, and the table holds
-medians of the rounds. Ways that are slow deliver the first ``--few`` snapshots of their order. Peers
-that are not installed, or cannot read a filter, show a dash. A second table says what memory the
-feed takes: a process of its own reads the file again and again.
+medians of the rounds. Ways that are slow deliver the first ``--few`` snapshots of their order.
+Peers that are not installed, or cannot read a filter, show a dash. A second table says what memory
+the feed takes: a process of its own reads the file again and again.
 
     feed        romae.feed.StreamFeed: shuffled batches of 32 as tensors, as the peers give them
     feed scaled the same, mean subtracted and divided by the scale, as training takes them
@@ -23,7 +23,6 @@ import argparse
 import itertools
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -190,8 +189,8 @@ def held(path: Path) -> list[float]:
                 for batch in stream.epoch(epoch):
                     del batch
             found.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 1e6)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return [found[0], found[1], found[-1], peak]
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return [found[0], found[1], found[-1], int(status["VmHWM"].split()[0]) * 1024 / 1e6]
 
 
 def memory(path: Path) -> list[float]:
@@ -242,10 +241,8 @@ def main() -> None:
         ]
         row = [f"{kind}, {chunk} per chunk", f"{size:.2f}", *shown, *ratios]
         print(f"| {' | '.join(row)} |", flush=True)
-    print(
-        f"\nMemory of the process, MB, over {PASSES} epochs of {options.snapshots * 0.065536:.0f} MB "
-        "(two groups of 16 MiB in flight):\n"
-    )
+    each = options.snapshots * 4e-6 * SHAPE[0] * SHAPE[1]
+    print(f"\nMemory of the process, MB, over {PASSES} epochs of {each:.0f} MB:\n")
     print("| file | before | after 1 epoch | after the last | peak |\n|---|---|---|---|---|")
     for r in results:
         row = " | ".join(f"{v:.0f}" for v in r["memory"])

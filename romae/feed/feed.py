@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from romae.feed.order import Group, batch_sizes, check_rank, generator, groups, permutation, share
-from romae.feed.pool import Pool
+from romae.feed.pool import Memory, Pool
 from romae.feed.reader import Load, Reader, Throughput
 from romae.feed.scale import TensorScaling
 from romae.fields import Scaling, Snapshots
@@ -30,7 +30,7 @@ from romae.fields import Scaling, Snapshots
 RESIDENT_BYTES = 2 << 30  # snapshots of up to this many bytes are held as one tensor
 BLOCK_BYTES = 64 << 20
 
-Batch = tuple[np.ndarray, int]  # an array of the pool, and its rows that count
+Batch = tuple[Memory, int]  # of the pool, and its rows that count
 
 
 class ResidentFeed:
@@ -122,7 +122,7 @@ class StreamFeed:
 
     def _loads(self, found: Iterator[Group], skip: int) -> Iterator[Load[list[Batch]]]:
         """What to read for each group, with the batches that are complete then."""
-        whole: dict[int, np.ndarray] = {}  # batches that are not complete yet
+        whole: dict[int, Memory] = {}  # batches that are not complete yet
         done = skip
         for group in found:
             rows, read = self._rows(group, skip, whole), 0
@@ -141,9 +141,7 @@ class StreamFeed:
             if tasks or batches:
                 yield Load(tasks, batches, read * self._row_bytes)
 
-    def _rows(
-        self, group: Group, skip: int, whole: dict[int, np.ndarray]
-    ) -> list[np.ndarray | None]:
+    def _rows(self, group: Group, skip: int, whole: dict[int, Memory]) -> list[np.ndarray | None]:
         """The place of each snapshot of the group, None for those of other ranks and before."""
         rows: list[np.ndarray | None] = []
         for b, row in zip(group.batch.tolist(), group.row.tolist(), strict=True):
@@ -153,21 +151,21 @@ class StreamFeed:
                 continue
             if b not in whole:
                 whole[b] = self._pool.take()
-            rows.append(whole[b][row - first])
+            rows.append(whole[b].rows[row - first])
         return rows
 
     @property
     def _row_bytes(self) -> int:
         return self.snapshots.layout.size * self.snapshots.dtype.itemsize
 
-    def _tensor(self, values: np.ndarray, rows: int) -> Tensor:
+    def _tensor(self, memory: Memory, rows: int) -> Tensor:
         """Scaled, on the device."""
         if self.device.type == "cuda":
-            x = torch.from_numpy(values[:rows]).to(self.device, non_blocking=True)
+            x = torch.from_numpy(memory.values[:rows]).to(self.device, non_blocking=True)
             torch.cuda.current_stream(self.device).synchronize()  # the array is used again
-            self._pool.give(values)
+            self._pool.give(memory)
         else:
-            x = self._pool.lend(values, rows).to(self.device)
+            x = self._pool.lend(memory, rows).to(self.device)
         if self.scaling is not None:
             return self.scaling.forward(x, overwrite=True)
         mask = self.snapshots.layout.mask

@@ -5,11 +5,21 @@ and its arrays are gone, so a batch stays as it is for as long as somebody looks
 after the first few batches nothing is allocated and no page is touched for the first time.
 """
 
+from __future__ import annotations
+
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Memory(NamedTuple):
+    """An array, and its rows: views that are made once."""
+
+    values: np.ndarray
+    rows: list[np.ndarray]
 
 
 class Pool:
@@ -18,22 +28,23 @@ class Pool:
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, *, pinned: bool = False) -> None:
         self.shape, self.dtype, self.pinned = shape, dtype, pinned
         self.spare = 2
-        self._free: list[np.ndarray] = []
+        self._free: list[Memory] = []
 
-    def take(self) -> np.ndarray:
+    def take(self) -> Memory:
         """An array with any contents."""
         try:
             return self._free.pop()
         except IndexError:
-            return torch.empty(self.shape, dtype=self.dtype, pin_memory=self.pinned).numpy()
+            values = torch.empty(self.shape, dtype=self.dtype, pin_memory=self.pinned).numpy()
+            return Memory(values, list(values))
 
-    def give(self, values: np.ndarray) -> None:
-        """An array of :meth:`take` that nobody uses any more."""
+    def give(self, memory: Memory) -> None:
+        """What :meth:`take` gave and nobody uses any more."""
         if len(self._free) < self.spare:
-            self._free.append(values)
+            self._free.append(memory)
 
-    def lend(self, values: np.ndarray, rows: int) -> Tensor:
-        """The first ``rows`` of an array of :meth:`take` as a tensor, after which it comes back."""
-        view = values[:rows]
-        weakref.finalize(view, self.give, values).atexit = False
+    def lend(self, memory: Memory, rows: int) -> Tensor:
+        """Its first ``rows`` as a tensor, after which it comes back."""
+        view = memory.values[:rows]
+        weakref.finalize(view, self.give, memory).atexit = False
         return torch.from_numpy(view)

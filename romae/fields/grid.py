@@ -99,6 +99,8 @@ def runs_of(out: Target, most: int) -> list[np.ndarray] | None:
         return [out]
     if len(out) > most or (isinstance(out, np.ndarray) and out.ndim <= 1):
         return None
+    if all(row is not None and row.flags.c_contiguous for row in out):
+        return list(out)
     runs: list[np.ndarray] = []
     for part in out:
         more = None if part is None else runs_of(part, most - len(runs))
