@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.diagnose import convergence, spectral_pod
     from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
     from romae.errors import RomaeError
+    from romae.explore import interpolate_cases, interpolate_states, latent_map, sample_states
     from romae.fields import open_snapshots
     from romae.model import ReducedModel, load
     from romae.reducers import (
@@ -64,9 +65,13 @@ __all__ = [
     "compare_forecasts",
     "convergence",
     "detect",
+    "interpolate_cases",
+    "interpolate_states",
+    "latent_map",
     "load",
     "make_case",
     "open_snapshots",
+    "sample_states",
     "spectral_pod",
     "sweep",
 ]
@@ -99,6 +104,10 @@ _WHERE = {
     "compare_forecasts": "romae.compare",
     "detect": "romae.compare",
     "sweep": "romae.study",
+    "interpolate_states": "romae.explore",
+    "interpolate_cases": "romae.explore",
+    "sample_states": "romae.explore",
+    "latent_map": "romae.explore",
     "spectral_pod": "romae.diagnose",
     "convergence": "romae.diagnose",
     "RomaeError": "romae.errors",

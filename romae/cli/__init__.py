@@ -21,6 +21,7 @@ _COMMANDS = {
     "sweep": "romae.cli.sweep:sweep",
     "forecast": "romae.cli.forecast:forecast",
     "detect": "romae.cli.detect:detect",
+    "map": "romae.cli.map:map_",
     "run": "romae.cli.run:run",
     "doctor": "romae.cli.doctor:doctor",
 }

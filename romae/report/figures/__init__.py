@@ -11,6 +11,7 @@ from romae.report.figures.curves import error_bytes, error_curve, training_curve
 from romae.report.figures.diagnostics import convergence_curves, spectral_modes, spod_spectrum
 from romae.report.figures.fields import reconstructions
 from romae.report.figures.forecasts import forecast_error
+from romae.report.figures.latent_map import latent_map_figure
 from romae.report.figures.latents import latents
 from romae.report.figures.modes import pod_modes
 from romae.report.figures.spectrum import energy_spectrum
@@ -25,6 +26,7 @@ __all__ = [
     "error_bytes",
     "error_curve",
     "forecast_error",
+    "latent_map_figure",
     "latents",
     "png",
     "pod_modes",
