@@ -1,5 +1,6 @@
 """``romae info``: what is in the files, as romae would read it, and what is wrong."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -16,8 +17,9 @@ from romae.cli.options import DataOptions, data_options, files_argument
     default="all",
     help="all: read every value once; open: only what opening the files reads.",
 )
+@click.option("--speed", is_flag=True, help="Measure how fast a training would get them.")
 @data_options
-def info(files: tuple[str, ...], scan: str, data: DataOptions) -> Result:
+def info(files: tuple[str, ...], scan: str, speed: bool, data: DataOptions) -> Result:
     """Show what FILES hold and what is wrong.
 
     As romae would read them: fields, units, grid, time, mask, storage, range of values. Exit
@@ -44,6 +46,12 @@ def info(files: tuple[str, ...], scan: str, data: DataOptions) -> Result:
             "bytes": snapshots.nbytes,
             "fingerprint": snapshots.fingerprint,
         }
+        if speed:
+            from romae.feed import measure_speed
+
+            measured = measure_speed(snapshots)
+            facts["speed"] = asdict(measured)
+            findings.append(Finding("note", "speed", str(measured)))
     levels = [f.level for f in findings]
     facts["findings"] = [{"level": f.level, "topic": f.topic, "text": f.text} for f in findings]
     return Result(_text(findings), facts, status=1 if "error" in levels else 0)

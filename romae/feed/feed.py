@@ -14,7 +14,7 @@ they see what one process sees. ``sizes`` are the rows of whole batches; where t
 ``world``, parts differ by one row, and a mean over a part has the weight len(part)·world / size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 import numpy as np
@@ -53,7 +53,7 @@ class ResidentFeed:
         self.sizes = batch_sizes(self.samples, batch, world)
         self.updates = len(self.sizes)
 
-    def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
+    def epoch(self, number: int, *, skip: int = 0) -> Generator[Tensor]:
         """Every snapshot once, in batches of nearly equal size, without the first ``skip``."""
         order = permutation(self.samples, self.seed, number) if self.shuffle else None
         start = sum(self.sizes[:skip])
@@ -101,7 +101,7 @@ class StreamFeed:
         self._pool = Pool(shape, dtype, pinned=self.device.type == "cuda")
         self._shares = [share(n, rank, world) for n in self.sizes]
 
-    def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
+    def epoch(self, number: int, *, skip: int = 0) -> Generator[Tensor]:
         """Every snapshot once, in batches of nearly equal size.
 
         ``skip`` batches at the start are left out and not read: an epoch that was interrupted

@@ -50,6 +50,9 @@ def test_info(call, call_json, chaos, tmp_path):
     assert "error: " in call("info", "bad.nc", status=1).stdout
     assert call_json("info", "bad.nc", status=1)["findings"][-1]["level"] == "error"
     call("info", "missing.nc", status=2)
+    speed = call_json("info", chaos, "--speed")["speed"]
+    assert min(speed.values()) > 0
+    assert "snapshots/s) once the files are in memory" in call("info", chaos, "--speed").stdout
 
 
 def test_data_options_reach_the_data(call_json, chaos):

@@ -8,7 +8,14 @@ import torch
 import xarray as xr
 
 from romae.errors import OptionError
-from romae.feed import ResidentFeed, StreamFeed, TensorScaling, make_feed, pick_device
+from romae.feed import (
+    ResidentFeed,
+    StreamFeed,
+    TensorScaling,
+    make_feed,
+    measure_speed,
+    pick_device,
+)
 from romae.fields import Scaling, Snapshots, open_snapshots, survey
 
 SNAPSHOT = 4 * 3 * 4  # bytes of one
@@ -275,3 +282,15 @@ def test_reading_into_an_array_of_another_shape_or_type():
     snapshots = numbered(10)
     with pytest.raises(OptionError, match=r"\(3, 1, 3, 4\) of float64. Expected \(2, 1, 3, 4\)"):
         snapshots.read(0, 2, out=np.empty((3, 1, 3, 4)))
+
+
+def test_the_speed_of_snapshots_in_memory_and_in_a_file(tmp_path):
+    snapshots = numbered(40)
+    speed = measure_speed(snapshots, seconds=0.01)
+    assert speed.bare is None
+    assert "snapshots/s" in str(speed)
+    snapshots.to_dataset().to_netcdf(tmp_path / "a.nc")
+    speed = measure_speed(open_snapshots(tmp_path / "a.nc"), seconds=0.01)
+    assert min(speed.first, speed.again, speed.bare) > 0
+    assert speed.ratio == 40 * SNAPSHOT / (tmp_path / "a.nc").stat().st_size
+    assert "the bytes of the files alone come at" in str(speed)
