@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from romae.errors import ClusterError, MissingDependencyError, OptionError
+from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots
 from romae.fields.blocks import read_ahead
 from romae.fields.moments import Moments, Running
@@ -90,7 +91,7 @@ def groups(part: Part, size: int, nbytes: int) -> list[Range]:
     return list(itertools.pairwise(edges))
 
 
-def fit_pod(pod: POD, data: Any, client: Any) -> POD:
+def fit_pod(pod: POD, data: Any, client: Any, device: str = "auto") -> POD:
     """Fit ``pod`` on the workers of ``client``; see :meth:`romae.POD.fit`."""
     started = time.perf_counter()
     snapshots = open_snapshots(data)
@@ -101,6 +102,7 @@ def fit_pod(pod: POD, data: Any, client: Any) -> POD:
             f"method {pod.method!r} does not run on a cluster. Expected auto or randomized; type "
             f"POD(rank={pod.rank}) or leave client out."
         )
+    target = pick_device(device)
     part = Part(snapshots, BLOCK_BYTES)
     wanted = (pod.rank if isinstance(pod.rank, int) else SPREAD) + OVERSAMPLE
     ranges = groups(part, wanted, GROUP_BYTES)
@@ -129,7 +131,7 @@ def fit_pod(pod: POD, data: Any, client: Any) -> POD:
     pod.__dict__.pop("module", None)
     pod.layout, pod.scaling, pod.latent = layout, scaling, len(modes)
     pod.singular_values, pod.total, pod.excess = result.s, result.total, result.excess
-    pod.module = linear_coder(layout, modes).eval().requires_grad_(False)
+    pod.module = linear_coder(layout, modes).to(target).eval().requires_grad_(False)
     pod.training = labels.describe(snapshots)
     pod.fit_seconds = time.perf_counter() - started
     return pod

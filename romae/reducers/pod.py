@@ -89,14 +89,19 @@ class POD(Reducer):
 
         ``client``, a ``distributed.Client`` or the address or file of a scheduler, fits on the
         workers of a cluster instead, on their processors and by ``randomized``; they must see the
-        files. A worker that dies is replaced. Raises :class:`romae.errors.ClusterError` when
-        there are none, or all are lost.
+        files. ``device`` is where the model then is. A worker that dies is replaced. Raises
+        :class:`romae.errors.ClusterError` when there are none, or all are lost.
         """
         if client is None:
             return super().fit(data, validation, device=device, checkpoint=checkpoint)
         from romae.reducers.distributed import fit_pod
 
-        fit_pod(self, data, client)
+        if checkpoint is not None:
+            raise OptionError(
+                f"checkpoint={str(checkpoint)!r} with client: workers that are lost are replaced, "
+                "and no state is kept. Leave checkpoint out."
+            )
+        fit_pod(self, data, client, device)
         return self
 
     def _smallest_size(self) -> int:

@@ -94,6 +94,15 @@ def test_an_address_is_a_client(client, files, small):
 
 
 @pytest.mark.slow
+def test_bad_values_are_named(client, small, tmp_path):
+    data = flow()
+    data.u[100, 0, 0] = np.inf
+    data.to_netcdf(tmp_path / "bad.nc")
+    with pytest.raises(DataError, match=r"bad\.nc, time 50"):
+        romae.POD(6).fit(tmp_path / "bad.nc", client=client)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize("reads", [3, 15], ids=["statistics", "modes"])
 def test_a_killed_worker_does_not_lose_the_run(reads, client, files, small, tmp_path):
@@ -139,20 +148,13 @@ def _log_reads(path):
     Snapshots.read_raw = read_raw
 
 
-@pytest.mark.slow
-def test_bad_values_are_named(client, small, tmp_path):
-    data = flow()
-    data.u[100, 0, 0] = np.inf
-    data.to_netcdf(tmp_path / "bad.nc")
-    with pytest.raises(DataError, match=r"bad\.nc, time 50"):
-        romae.POD(6).fit(tmp_path / "bad.nc", client=client)
-
-
 def test_wrong_use(files, monkeypatch):
     with pytest.raises(OptionError, match="auto or randomized"):
         romae.POD(6, method="svd").fit(files, client="tcp://127.0.0.1:1")
     with pytest.raises(OptionError, match="scheduler"):
         romae.POD(6).fit(files, client=3)
+    with pytest.raises(OptionError, match="Leave checkpoint out"):
+        romae.POD(6).fit(files, client="tcp://127.0.0.1:1", checkpoint="state")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependencyError, match=r"romae\[cluster\]"):
         romae.POD(6).fit(files, client="tcp://127.0.0.1:1")
