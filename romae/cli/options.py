@@ -79,7 +79,7 @@ _DATA = [
     click.option("--space", metavar="Y,X", help="Space dimensions, in order."),
     click.option("--periodic", metavar="X,Y", help="Space dimensions that close on themselves."),
     click.option("--mask", metavar="VAR", help="Variable that is true (1) at valid points."),
-    click.option("--weights", metavar="VAR", help="Variable with quadrature weights (cell areas)."),
+    click.option("--weights", metavar="VAR", help="Cell areas: a variable, or 'cells'."),
     click.option("--case", metavar="DIM", help="Dimension over trajectories, if not called case."),
     click.option("--group", metavar="PATH", help="Group inside the files."),
     click.option("--engine", metavar="NAME", help="xarray backend that reads the files."),

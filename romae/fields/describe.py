@@ -15,7 +15,7 @@ from romae.fields.join import Piece
 from romae.fields.layout import Field, Layout
 from romae.fields.mask import given_mask
 from romae.fields.state import plain
-from romae.fields.weights import given_weights, quadrature, tells_sizes
+from romae.fields.weights import RULES, given_weights, quadrature, tells_sizes
 
 PERIODIC_ATTRS = ("periodic", "axis_periodic")
 
@@ -52,10 +52,12 @@ def describe(
         array, name = _array(dataset, extras.mask, "mask", piece.label)
         mask = given_mask(array, len(roles.names), space, shape, name)
     measure = extras.weights
+    rules = [r for r in RULES if isinstance(measure, str) and r == measure]
+    rule, measure = (rules[0], None) if rules else (RULES[0], measure)
     if measure is None and not tells_sizes(coords, space):
         measure = _cell_measure(dataset, roles.names[0], space)
     if measure is None:
-        weights = quadrature(coords, space, shape, periods, _bounds(dataset, space))
+        weights = quadrature(coords, space, shape, periods, _bounds(dataset, space), rule=rule)
     else:
         used = np.ones(shape, bool) if mask is None else np.asarray(mask.any(axis=0))
         array, name = _array(dataset, measure, "weights", piece.label)

@@ -12,7 +12,7 @@ from typing import Any
 
 import xarray as xr
 
-from romae.errors import MissingDependencyError, UnreadableFileError
+from romae.errors import DataError, MissingDependencyError, RomaeError, UnreadableFileError
 
 SCHEMES = re.compile(r"^[a-z][a-z0-9+]*://")
 
@@ -44,12 +44,15 @@ def open_labelled(path: str, group: str | None, engine: str | None) -> xr.Datase
     options |= {"engine": engine, "chunks": None, "cache": False, "decode_timedelta": False}
     try:
         try:
-            return xr.open_dataset(path, **options)
+            return _with_variables(xr.open_dataset(path, **options), path, group)
         except ValueError as error:
             if "decode" not in str(error):
                 raise
             # A time axis that is no calendar ("months since", "s since start") stays a number.
-            return xr.open_dataset(path, **options, decode_times=False)
+            opened = xr.open_dataset(path, **options, decode_times=False)
+            return _with_variables(opened, path, group)
+    except RomaeError:
+        raise
     except ImportError as error:
         raise _missing(name, error) from error
     except ValueError as error:
@@ -58,6 +61,24 @@ def open_labelled(path: str, group: str | None, engine: str | None) -> xr.Datase
         raise unreadable(path, error) from error
     except (OSError, RuntimeError, KeyError) as error:
         raise unreadable(path, error) from error
+
+
+def _with_variables(opened: xr.Dataset, path: str, group: str | None) -> xr.Dataset:
+    """``opened``; :class:`DataError` where all variables lie in groups and none was named."""
+    if opened.data_vars or group is not None or SCHEMES.match(path):
+        return opened
+    opened.close()
+    options: dict[str, Any] = {"decode_times": False}
+    if os.path.isdir(path):
+        options |= {"engine": "zarr", "consolidated": _is_consolidated(path)}
+    with xr.open_datatree(path, **options) as tree:
+        groups = [node.path.strip("/") for node in tree.subtree if node.data_vars]
+    if not groups:
+        return opened
+    raise DataError(
+        f"{path} holds no variables at its top, but in groups: {', '.join(groups)}. Expected the "
+        f"name of one; type group={groups[0]!r}"
+    )
 
 
 def _is_consolidated(path: str) -> bool | None:

@@ -22,8 +22,8 @@ from romae.fields.describe import Extras, describe
 from romae.fields.join import Piece, case_parameters, join_pieces
 from romae.fields.kinds import Opening
 from romae.fields.mask import first_mask
-from romae.fields.paths import expand, grouped, open_series
 from romae.fields.snapshots import Snapshots
+from romae.fields.sources import load_sources
 from romae.fields.table import Layouts, Table, read_table
 from romae.fields.timeaxis import EACH_FILE
 
@@ -69,7 +69,8 @@ def open_snapshots(
     mask : True or 1 where valid: name of a variable, or an array over space. Default: the points
         that are not NaN in the first snapshot.
     weights : quadrature weights such as cell areas: name of a variable, or an array over space.
-        Default: from the coordinates, see :mod:`romae.fields.weights`.
+        Default: "trapezoid", from the coordinates, as for points that reach both ends of the
+        domain; "cells" where they are centres of cells; see :mod:`romae.fields.weights`.
     group, engine : group in the file; xarray backend.
     layout : what plain HDF5, MATLAB and NumPy files do not say: a TOML file, a mapping, or only
         the names of the axes, ("time", "y", "x"); see :mod:`romae.fields.table`.
@@ -102,7 +103,7 @@ def open_snapshots(
     variables, table = _paths_to_table(variables, read_table(layout))
     opening = Opening(group=group, engine=engine, table=table, snapshot=time == EACH_FILE)
     with contextlib.ExitStack() as on_error:
-        found, text = _load(source, opening, cases == "file", on_error)
+        found, text = load_sources(source, opening, cases == "file", on_error)
         opened = _assemble(
             found,
             text,
@@ -151,47 +152,6 @@ def _assemble(
         return opened
     layout = describe(pieces[0], extras, **about, valid=valid)
     return Snapshots(layout, trajectories, **origin)
-
-
-def _load(
-    source: Any, opening: Opening, apart: bool, on_error: contextlib.ExitStack
-) -> tuple[list[tuple[str, xr.Dataset]], str]:
-    """Labelled lazy Datasets and one line that says where they come from."""
-    if isinstance(source, xr.Dataset | xr.DataArray):
-        return [("dataset", _as_dataset(source))], "in-memory dataset"
-    if not isinstance(source, str | os.PathLike | Sequence):
-        raise OptionError(
-            f"cannot open {type(source).__name__} as snapshots. Expected a path, a glob, a list of "
-            "paths, an xarray Dataset or DataArray; wrap an array first, for example "
-            "xr.DataArray(x, dims=('time', 'y', 'x'), name='u')"
-        )
-    if isinstance(source, Sequence) and not isinstance(source, str):
-        if not source:
-            raise OptionError("an empty list names no snapshots. Expected at least one path")
-        if all(isinstance(s, xr.Dataset | xr.DataArray) for s in source):
-            labelled = [(f"dataset {i}", _as_dataset(s)) for i, s in enumerate(source)]
-            return labelled, f"{len(source)} in-memory datasets"
-    paths = expand(source)
-    labels = [os.path.basename(p.rstrip("/")) or p for p in paths]
-    if len(set(labels)) < len(labels):
-        labels = paths
-    text = str(source) if isinstance(source, str | os.PathLike) else labels[0]
-    if len(paths) > 1:
-        text = f"{os.path.basename(text) or text} ({len(paths)} files)"
-        if not isinstance(source, str | os.PathLike):
-            text = f"{labels[0]} to {labels[-1]} ({len(paths)} files)"
-    found = []
-    for group in grouped(paths, apart=apart):
-        label = labels[paths.index(group[0])] if len(group) == 1 else text
-        found.append((label, open_series(group, opening)))
-        on_error.callback(found[-1][1].close)
-    return found, text
-
-
-def _as_dataset(source: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    if isinstance(source, xr.DataArray):
-        return source.to_dataset(name=source.name if source.name is not None else "field")
-    return source
 
 
 def _paths_to_table(

@@ -1,6 +1,9 @@
 """Quadrature weights from coordinates: what part of the domain a grid point stands for.
 
-    bounded axis     w_i = (x_{i+1} - x_{i-1}) / 2, half a cell at both ends (trapezoid rule)
+    bounded axis     w_i = (x_{i+1} - x_{i-1}) / 2, half a cell at both ends: the trapezoid rule,
+                     for points of which the first and the last lie on the boundary
+    or, by "cells"   w_i = x_{i+1/2} - x_{i-1/2}, edges between points, the outer ones half a step
+                     beyond: for values in cells, which coordinates alone cannot tell apart
     periodic axis    the same with x_{n} = x_0 + L; exact for every harmonic on an even grid
     latitude         w_i = sin φ_{i+1/2} - sin φ_{i-1/2}, edges between points, clipped to ±90°
     longitude        w_i = λ_{i+1/2} - λ_{i-1/2}, whole cells
@@ -14,6 +17,7 @@ The weights of a grid are the product over its axes, divided by their mean.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
 import xarray as xr
@@ -22,6 +26,8 @@ from romae.errors import DataError, GridMismatchError
 from romae.fields.axes import numeric_coordinate
 from romae.fields.curvilinear import corner_areas, horizontal_pair
 
+Rule = Literal["trapezoid", "cells"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 DEGREES_NORTH = {"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn"}
 DEGREES_EAST = {"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese"}
 
@@ -32,6 +38,8 @@ def quadrature(
     shape: tuple[int, ...],
     periods: Mapping[str, float | None],
     bounds: Mapping[str, np.ndarray] | None = None,
+    *,
+    rule: Rule = "trapezoid",
 ) -> np.ndarray:
     """Weights (*space), float64, mean 1.
 
@@ -54,7 +62,8 @@ def quadrature(
         if at is None:
             continue
         attrs = coords.variables[d].attrs
-        w = axis_weights(at, d, attrs, d in periods, periods.get(d), (bounds or {}).get(d))
+        edges = (bounds or {}).get(d)
+        w = axis_weights(at, d, attrs, d in periods, periods.get(d), edges, rule=rule)
         weights = weights * _along(w, (d,), space)
     return weights / weights.mean()
 
@@ -73,6 +82,8 @@ def axis_weights(
     periodic: bool,
     period: float | None = None,
     bounds: np.ndarray | None = None,
+    *,
+    rule: Rule = "trapezoid",
 ) -> np.ndarray:
     """Weights (n,) of one axis with coordinate ``x``, by the rules in the module's head."""
     if not np.isfinite(x).all():
@@ -91,7 +102,7 @@ def axis_weights(
         return np.abs(np.diff(np.sin(np.deg2rad(cell_edges(x).clip(-90, 90)))))
     if periodic:
         return _periodic_weights(x, name, period)
-    if is_longitude(attrs):
+    if is_longitude(attrs) or rule == "cells":
         return np.abs(np.diff(cell_edges(x)))
     steps = np.abs(steps)
     return 0.5 * (np.append(steps, 0.0) + np.append(0.0, steps))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from romae.errors import DataError
 from romae.fields import Snapshots, open_snapshots
 from romae.fields.classic import expected_bytes
 
@@ -50,6 +51,21 @@ def test_netcdf_group_written_by_netcdf4(tmp_path, small):
             made[:] = source.values
             made.setncatts(source.attrs)
     check(open_snapshots(tmp_path / "a.nc", group="run/flow"), small)
+
+
+@pytest.mark.parametrize("kind", ["netcdf", "zarr"])
+def test_variables_in_groups_alone(tmp_path, small, kind):
+    path = tmp_path / ("a.nc" if kind == "netcdf" else "a.zarr")
+    for name in ("coarse", "run/fine"):
+        if kind == "netcdf":
+            small.to_netcdf(path, group=name, mode="a")
+        else:
+            small.to_zarr(path, group=name, mode="a", zarr_format=3, consolidated=False)
+    with pytest.raises(
+        DataError, match=r"a.\w+ holds no variables at its top, but in groups: .*fine"
+    ):
+        open_snapshots(path)
+    check(open_snapshots(path, group="run/fine", variables=["u", "v", "p"]), small)
 
 
 def test_packed_integers_are_unpacked(tmp_path, small):

@@ -110,6 +110,21 @@ def test_curvilinear_areas():
     np.testing.assert_allclose(w, cosine / cosine.mean(), rtol=2e-3)
 
 
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_values_in_cells_weigh_as_much_as_their_cells(n):
+    """What the coordinates of centres cannot say: no cell is half a cell."""
+    x = (np.arange(n) + 0.5) / n
+    source = field_on({"x": ("x", x)}, ("x",), (n,))
+    np.testing.assert_allclose(open_snapshots(source, weights="cells").layout.weights, 1)
+    half = open_snapshots(source).layout.weights
+    np.testing.assert_array_equal(half, open_snapshots(source, weights="trapezoid").layout.weights)
+    assert half[0] < 1 or n == 2
+    edges = np.array([0, 1, 3, 4.5, 6])  # each centre halfway: widths are known but at the ends
+    stretched = field_on({"x": ("x", edges)}, ("x",), (5,))
+    w = open_snapshots(stretched, weights="cells").layout.weights
+    np.testing.assert_allclose(w / w[0], [1, 1.5, 1.75, 1.5, 1.5])
+
+
 def test_given_weights_and_periods():
     area = xr.DataArray(np.arange(1.0, 6.0), dims="x", name="area")
     source = field_on({"x": np.arange(5.0), "y": [0, 1, 4, 9.0]}, extra={"area": area})
