@@ -95,12 +95,14 @@ def _dataset(
     }
     nbytes = np.array([r.reducer.nbytes for _, r in rungs], dtype=np.int64)
     latent = np.array([r.latent for _, r in rungs], dtype=np.int64)
-    item = 4  # latents are float32
+    # Latents are float32, unless the reducer makes less of them.
+    item = [getattr(r.reducer, "latent_bytes", 4 * r.latent) for _, r in rungs]
+    latent_bytes = np.array(item, dtype=np.int64)
     per_model = {
         "latent": latent,
         "nbytes": nbytes,
-        "latent_bytes": item * latent,
-        "stored_bytes": nbytes + item * latent * len(test),
+        "latent_bytes": latent_bytes,
+        "stored_bytes": nbytes + latent_bytes * len(test),
         "fit_seconds": np.array([float(ladder.reducer.fit_seconds) for ladder, _ in rungs]),
         "worst_snapshot": np.array([int(nrmse[r.name][:, -1].argmax()) for _, r in rungs]),
     }
@@ -179,7 +181,7 @@ ATTRS: dict[str, dict[str, Any]] = {
     "mse_over_variance": {"units": "1", "long_name": "mean squared error over variance"},
     "latent": {"units": "1", "long_name": "latent size k, numbers per snapshot"},
     "nbytes": {"units": "byte", "long_name": "bytes of the fitted model"},
-    "latent_bytes": {"units": "byte", "long_name": f"bytes per snapshot, {LATENT}s as float32"},
+    "latent_bytes": {"units": "byte", "long_name": f"bytes per snapshot of the {LATENT}s"},
     "stored_bytes": {"units": "byte", "long_name": "model and latents of the test snapshots"},
     "fit_seconds": {"units": "s", "long_name": "wall time of fit (of all ranks, for POD)"},
     "worst_snapshot": {"units": "1", "long_name": "index of the worst snapshot, cases in a row"},

@@ -12,6 +12,7 @@ ordinary differential equations").
 
 import copy
 import hashlib
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -104,6 +105,11 @@ class Autoencoder(Reducer):
         short.module.kept = short.latent = latent
         short._inside = self.inside
         return short
+
+    @property
+    def latent_bytes(self) -> int:
+        """Bytes of one encoded snapshot: of float32 latents, or of the numbers of codes."""
+        return math.ceil(self.latent * self._coder_ready().squeeze.bits / 8)
 
     @property
     def findings(self) -> dict[str, float]:

@@ -50,6 +50,11 @@ class Squeeze(nn.Module, ABC):
         """(B, width) -> z (B, latent) and the penalty, a mean over the batch."""
         return self.code(h), 0.0
 
+    @property
+    def bits(self) -> float:
+        """Bits of one latent, on average, when it is stored."""
+        return 32.0
+
     def begin(self, h: Tensor) -> None:
         """Set up for ``h`` (T, width) of all training snapshots, before the training."""
 

@@ -77,12 +77,15 @@ class _Quantiser(Squeeze):
     def finish(self, h: Tensor) -> None:
         self.counts.copy_(self._uses(self.indices(h)))
 
+    @property
+    def bits(self) -> float:
+        return len(self.codes) * math.log2(self.codes.shape[1]) / self.latent
+
     def report(self) -> dict[str, float]:
         p = self.counts / self.counts.sum(1, keepdim=True)
         perplexity = torch.special.entr(p).sum(1).exp().mean()
         used = (self.counts > DEAD * self.counts.mean(1, keepdim=True)).sum(1).float().mean()
-        bits = len(self.codes) * math.log2(self.codes.shape[1])
-        return {"codes": float(used), "perplexity": float(perplexity), "bits": bits}
+        return {"codes": float(used), "perplexity": float(perplexity)}
 
     def _cut(self, h: Tensor) -> Tensor:
         return h.reshape(len(h), len(self.codes), -1)
