@@ -183,6 +183,24 @@ def relative_l2(
     return float(over_groups(error, sums.energy, groups))
 
 
+def orthogonality(z: np.ndarray, *, least: float = 1e-2) -> float:
+    """Determinant of the correlation matrix of latents ``z`` (T, k): 1 if uncorrelated, 0 if not.
+
+    Latents whose variance is below ``least`` of the largest are out of use and do not count.
+    Source: Eivazi et al. 2022, "Towards extraction of orthogonal and parsimonious non-linear modes
+    from turbulent flows".
+
+    >>> orthogonality(np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]))
+    1.0
+    """
+    z = np.asarray(z, dtype=np.float64).reshape(len(z), -1)
+    z = z - z.mean(0)
+    variance = (z**2).mean(0)
+    z = z[:, variance > least * variance.max()]
+    unit = z / np.sqrt((z**2).sum(0))
+    return float(np.linalg.det(unit.T @ unit)) if unit.size else float("nan")
+
+
 def valid_prediction_time(
     nrmse: np.ndarray, lead: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
