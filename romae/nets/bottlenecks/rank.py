@@ -86,7 +86,7 @@ class RankFinding(Bottleneck):
     """
 
     layers: int = 4
-    decay: float = 1e-5
+    decay: float = 1e-4
     threshold: float = 1e-2
     kind: ClassVar[str] = "rank"
     nested: ClassVar[bool] = True
@@ -94,7 +94,7 @@ class RankFinding(Bottleneck):
     def __post_init__(self) -> None:
         """Refuse options out of range."""
         check_whole("layers of the bottleneck 'rank'", self.layers)
-        self._check("decay", 0 <= self.decay < math.inf, "a number of 0 or more such as 1e-5")
+        self._check("decay", 0 <= self.decay < math.inf, "a number of 0 or more such as 1e-4")
         self._check("threshold", 0 < self.threshold < 1, "a share in (0, 1) such as 1e-2")
 
     def module(self, latent: int) -> Squeeze:
