@@ -25,7 +25,8 @@ def latent_map_figure(found: xr.Dataset, *, colour: str = TIME) -> Figure:
     unit = str(axis.attrs.get("units", ""))
     if values.dtype.kind == "M":
         values, unit = np.broadcast_to(np.arange(first.sizes[TIME]), first.shape), "index"
-    figure = new_figure(4.6, layout="compressed")
+    figure = new_figure(4.8, layout="compressed")
+    figure.set_size_inches(6.4, 4.8)  # one square picture
     ax = figure.subplots()
     lines = found if CASE in first.dims else found.expand_dims(CASE)
     for case in range(lines.sizes[CASE]):
@@ -39,7 +40,7 @@ def latent_map_figure(found: xr.Dataset, *, colour: str = TIME) -> Figure:
         name = f"{NAMES[found.attrs['method']]} {'1' if which == 'x' else '2'}"
         said = name if np.isnan(share) else f"{name}, {percent(float(share))} of the variance"
         getattr(ax, f"set_{which}label")(said)
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal", adjustable="box")
     bar = figure.colorbar(drawn, ax=ax, fraction=0.04, pad=0.02)
     bar.set_label(label(colour, unit))
     bar.outline.set_visible(False)
