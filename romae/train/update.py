@@ -15,7 +15,8 @@ every ``LOOK`` updates on a GPU, which else would wait for the host.
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +90,8 @@ class Update:
         state.step += 1
         if self.device.type == "cpu" or len(self._unseen) == LOOK:
             self.look(state, x)
-        nn.utils.clip_grads_with_norm_(self.parameters, config.clip, norm)
+        if self.device.type != "cpu" or norm > config.clip:  # a GPU must not wait for the answer
+            nn.utils.clip_grads_with_norm_(self.parameters, config.clip, norm)
         self.optimiser.step(config.rate(step, self.total))
 
     def _buffers(self) -> list[Tensor]:
@@ -133,9 +135,11 @@ class Update:
         )
 
 
-def autocast(device: torch.device, config: TrainConfig) -> Any:
+def autocast(device: torch.device, config: TrainConfig) -> AbstractContextManager[None]:
     """Where products are computed in the precision of ``config``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    if config.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def seed(device: torch.device, *key: int) -> None:
