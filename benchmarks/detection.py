@@ -1,6 +1,7 @@
 """Anomalies in a wake: a weak vortex drifts through, and who notices it, and where.
 
     python benchmarks/detection.py [--size tiny|demo] [--file wake.nc] [--seeds 3]
+    python benchmarks/detection.py --size demo --figure docs/images/detection.png
 
 Data: the cylinder wake, split in time 0.6 / 0.2 / 0.2 for the fit, the threshold and the test.
 Disturbance: a Gaussian vortex of core radius r0 = 0.35 diameters,
@@ -50,10 +51,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500, help="of training")
     parser.add_argument("--smooth", type=float, default=2.0)
+    parser.add_argument("--figure", help="draw the maps of the autoencoder there instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = options.file or romae.make_case("cylinder", options.size, Path(folder) / "wake.nc")
-        table(path, options)
+        (table if options.figure is None else figure)(path, options)
+
+
+def figure(path, options):
+    from romae.report.figures import anomaly_maps, png
+
+    train, validation, test = romae.open_snapshots(path, variables=["u", "v"]).split(0.6, 0.2, 0.2)
+    config = TrainConfig(steps=options.steps)
+    model = romae.PODAutoencoder(2, train=config).fit(train, validation=validation)
+    data, _, _ = disturbed(test, 0.02, 0)
+    found = romae.detect(model, data, validation=validation, smooth=options.smooth)
+    Path(options.figure).write_bytes(png(anomaly_maps(found, model.layout)))
 
 
 def table(path, options):

@@ -148,7 +148,7 @@ def _by_library(z: np.ndarray, method: str, seed: int, options: dict[str, Any]) 
             f"a map by {method} needs {library}, which is not installed. Type "
             f"`pip install 'romae[maps]'`, or take method='pca'."
         ) from error
-    made = {"n_neighbors": min(15, len(z) - 1), **options}
+    made = {"n_neighbors": min(15, len(z) - 1), "n_jobs": 1, **options}
     return np.asarray(UMAP(n_components=2, random_state=seed, **made).fit_transform(z))
 
 
