@@ -4,15 +4,21 @@
     python benchmarks/pod.py --points 20000 --rounds 5   another size
     python benchmarks/pod.py --only romae,gemm,sklearn   some of them
 
-Peers that are not installed are left out (pip install scikit-learn pymor xeofs). Each subtracts
-the temporal mean, or is given fluctuations where it cannot (`*`). The last column is the error of
-the projection on the 64 modes over the smallest possible one. The machine's own rates of
-`A @ B` and `X @ X.T` are measured in the same run.
+Peers that are not installed are left out (pip install scikit-learn pymor xeofs ezyrb dask). Each
+subtracts the temporal mean, or is given fluctuations where it cannot (`*`). The error is that of
+the projection on the 64 modes over the smallest possible one; memory is what the way adds to the
+matrix at its peak, in a process of its own. The machine's own rates of products are measured in
+the same run, and what of that of a large square one romae's randomised way reaches: its products
+are 2 T n l for the modes, T^2 m for the sketch of m columns and 2 n l^2.
 """
 
 import argparse
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -126,12 +132,36 @@ def pymor_snapshots(X: np.ndarray, k: int) -> Modes:
     return found if found.shape[1] == X.shape[1] else found.T
 
 
+def ezyrb_svd(X: np.ndarray, k: int) -> Modes:
+    """* a full SVD of the transpose."""
+    return _ezyrb(X, k, "svd")
+
+
+def ezyrb_correlation(X: np.ndarray, k: int) -> Modes:
+    """* its method of snapshots."""
+    return _ezyrb(X, k, "correlation_matrix")
+
+
+def _ezyrb(X: np.ndarray, k: int, method: str) -> Modes:
+    from ezyrb import POD
+
+    return POD(method, rank=k).fit((X - X.mean(0)).T).modes.T
+
+
+def sklearn_incremental(X: np.ndarray, k: int) -> Modes:
+    from sklearn.decomposition import IncrementalPCA
+
+    return IncrementalPCA(k, batch_size=125).fit(X).components_
+
+
 def xeofs_eof(X: np.ndarray, k: int) -> Modes:
     import xarray as xr
     import xeofs
 
-    data = xr.DataArray(X, dims=("time", "x"), coords={"x": np.arange(X.shape[1])})
-    return xeofs.single.EOF(n_modes=k).fit(data, "time").components().values
+    coords = {"time": np.arange(len(X)), "x": np.arange(X.shape[1])}
+    data = xr.DataArray(X, dims=("time", "x"), coords=coords)
+    found = xeofs.single.EOF(n_modes=k).fit(data, "time").components()
+    return found.transpose("mode", "x").values
 
 
 WAYS: dict[str, Callable[[np.ndarray, int], Modes]] = {
@@ -148,10 +178,13 @@ WAYS: dict[str, Callable[[np.ndarray, int], Modes]] = {
         dask_compressed,
         dask_two,
         pymor_snapshots,
+        ezyrb_svd,
+        ezyrb_correlation,
+        sklearn_incremental,
         xeofs_eof,
     )
 }
-SLOW = {"xeofs_eof", "sklearn_randomized"}  # once
+SLOW = {"xeofs_eof", "sklearn_randomized", "sklearn_incremental", "ezyrb_svd"}  # once
 
 
 def _unit(modes: np.ndarray) -> np.ndarray:
@@ -166,19 +199,49 @@ def lost(X: np.ndarray, modes: np.ndarray) -> float:
     return sum(float(torch.dot(r, r)) for r in rest.split(1 << 16))
 
 
-def rates(X: np.ndarray, k: int) -> str:
-    """GFLOP/s of the two products, float32."""
-    Y, Q = torch.from_numpy(X), torch.randn(k + 16, len(X))
-    text = []
+def rates(X: np.ndarray, k: int) -> dict[str, float]:
+    """GFLOP/s of float32 products."""
+    Y, Q, S = torch.from_numpy(X), torch.randn(k + 16, len(X)), torch.randn(4096, 4096)
+    found = {}
     for name, product, flop in (
         ("A @ B", lambda: Q @ Y, 2 * (k + 16) * X.size),
         ("X @ X.T", lambda: X @ X.T, 2 * len(X) * X.size),
+        ("square", lambda: S @ S, 2 * 4096**3),
     ):
         product()
         start = time.perf_counter()
         product()
-        text.append(f"{name} {flop / (time.perf_counter() - start) / 1e9:.0f} GFLOP/s")
-    return ", ".join(text)
+        found[name] = flop / (time.perf_counter() - start) / 1e9
+    return found
+
+
+def flops(T: int, n: int, k: int) -> float:
+    """Operations of romae's randomised way: modes, Gram matrices of the sketch and of the modes."""
+    from romae.linalg.randomized import OVERSAMPLE, sketch_for
+
+    sketch, size = sketch_for((n,), k, T), k + OVERSAMPLE
+    return float(2 * T * n * size + T**2 * (sketch.buckets if sketch else 0) + 2 * n * size**2)
+
+
+def peak(way: str, path: Path, k: int) -> float:
+    """Bytes that ``way`` adds to the matrix at its peak, in a process of its own."""
+    command = [sys.executable, __file__, "--child", way, "--path", str(path), "--modes", str(k)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else float("nan")
+
+
+def child(way: str, path: Path, k: int) -> None:
+    """Print how far the resident memory rises."""
+    WAYS[way](matrix(40, 2000), 4)  # imports, threads
+    X = np.load(path)
+    before = _status("VmRSS")
+    WAYS[way](X, k)
+    print(max(_status("VmHWM") - before, 0))
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(s for s in lines if s.startswith(name)).split()[1])
 
 
 def main() -> None:
@@ -189,7 +252,12 @@ def main() -> None:
     parser.add_argument("--modes", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
+    for name in ("--child", "--path"):
+        parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        child(options.child, Path(options.path), options.modes)
+        return
     X, k = matrix(options.snapshots, options.points), options.modes
     parts = options.only.split(",")
     ways = {n: f for n, f in WAYS.items() if any(p in n for p in parts)}
@@ -210,16 +278,29 @@ def main() -> None:
             if name not in errors:
                 errors[name] = lost(X, modes)
     best = lost(X, romae_exact(X, k))
-    ours = float(np.median(seconds.get("romae_randomized", [np.nan])))
-    print(
-        f"{options.points} x {options.snapshots} float32, {k} modes; {rates(X, k)}; "
-        f"{torch.get_num_threads()} threads\n"
-    )
-    print("| way | seconds | times romae_randomized | error over the smallest |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "matrix.npy"
+        np.save(path, X)
+        peaks = {name: peak(name, path, k) for name in ways}
+    ours = float(np.median(seconds.get("romae_fit", [np.nan])))
+    rate = rates(X, k)
+    told = ", ".join(f"{name} {value:.0f} GFLOP/s" for name, value in rate.items())
+    size = f"{options.points} x {options.snapshots} float32, {k} modes"
+    print(f"{size}; {told}; {torch.get_num_threads()} threads\n")
+    print("| way | seconds | times romae_fit | peak memory, MB | error over the smallest |")
+    print("|---|---|---|---|---|")
     for name, times in seconds.items():
         took = float(np.median(times))
         over = (errors[name] / best) ** 0.5 - 1
-        print(f"| {name} | {took:.2f} | {took / ours:.2f} | {100 * over:.2f} % |")
+        memory = f"{peaks[name] / 1e6:.0f}"
+        print(f"| {name} | {took:.2f} | {took / ours:.2f} | {memory} | {100 * over:.2f} % |")
+    work = flops(*X.shape, k) / 1e9
+    for name in ("romae_randomized", "romae_fit"):
+        if name in seconds:
+            reached = work / float(np.median(seconds[name]))
+            share = 100 * reached / rate["square"]
+            print(f"\n{name}: {reached:.0f} GFLOP/s, {share:.0f} % of a square product", end="")
+    print()
 
 
 if __name__ == "__main__":

@@ -43,17 +43,20 @@ class POD(Reducer):
         A relative error e of the fluctuation is the fraction ``1 - e**2``.
     method : ``svd``, ``snapshots`` (T x T) and ``covariance`` (n x n) are exact; ``randomized`` is
         many times cheaper where both sides are large, its error within 1 % of the optimum.
-        ``auto`` takes it only where exact ways take long; see :mod:`romae.linalg.pod`.
+        ``auto`` takes it where exact ways take more than a second; see :mod:`romae.linalg.pod`.
     scale : ``units`` gives fields of the same units one scale, so that u and v keep their
         relative energy; ``field`` scales each field to unit variance; ``none`` leaves all.
-    memory : bytes of snapshots held at once while fitting; data that fit are read once after the
-        survey, others in several passes. Beside them: modes, a factor of their size, two blocks
-        of 64 MiB, and for ``snapshots`` and ``covariance`` two square matrices.
+    memory : bytes of snapshots held at once while fitting; data that fit are read once, others in
+        several passes, ``randomized`` mostly two. Beside them: modes, a factor of their size, a
+        sketch of 256 MiB at most, three blocks of a quarter of the memory (64 to 256 MiB), and
+        for ``snapshots`` and ``covariance`` two square matrices.
 
     After ``fit``: ``singular_values`` in scaled units (every one by the exact ways, those of the
     modes by ``randomized``), ``energy`` (the cumulative fraction of it), ``modes`` as a labelled
-    Dataset. A ``randomized`` fit that was given a checkpoint folder goes on after a kill. Signs
-    are fixed by the entry of largest magnitude of each mode.
+    Dataset; ``error``, the relative error of the snapshots on these modes, and ``excess``, by how
+    much that may exceed the smallest possible one (estimated; 0 by the exact ways). A fit in passes
+    that was given a checkpoint folder goes on after a kill. Signs are fixed by the entry of
+    largest magnitude of each mode.
     """
 
     def __init__(
@@ -142,6 +145,11 @@ class POD(Reducer):
         return np.cumsum(self.singular_values**2) / total
 
     @property
+    def error(self) -> float:
+        """What the modes leave of the fluctuation of the fitted snapshots, relative, rms."""
+        return float(np.sqrt(max(1 - self.energy[self.latent - 1], 0.0)))
+
+    @property
     def modes(self) -> xr.Dataset:
         """Modes (mode, *space), labelled; dimensionless, orthonormal in the weights."""
         module = self._ready()
@@ -167,7 +175,7 @@ class POD(Reducer):
         short = type(self)(rank, method=self.method, scale=self.scale, memory=self.memory)
         short.layout, short.scaling, short.training = self.layout, self.scaling, self.training
         short.fit_seconds, short.singular_values = self.fit_seconds, self.singular_values
-        short.total = self.total
+        short.total, short.excess = self.total, self.excess
         modes = module.modes[:rank].clone()
         short.module = LinearCoder(modes, module.weights, module.shape).eval()
         return short
@@ -175,7 +183,10 @@ class POD(Reducer):
     def _fitted_scalars(self) -> dict[str, Any]:
         # Singular values are a diagnosis and not part of the model: the JSON keeps them.
         values = [float(v) for v in self.singular_values]
-        return {"latent": self.latent, "singular_values": values, "total": self.total}
+        return {"latent": self.latent, "singular_values": values} | {
+            "total": self.total,
+            "excess": self.excess,
+        }
 
 
 def _checked_rank(rank: int | float) -> int | float:

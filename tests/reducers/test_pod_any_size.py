@@ -65,6 +65,8 @@ def test_energy_counts_what_the_modes_leave_out(tmp_path):
     opened = romae.load(tmp_path / "pod.rom")
     np.testing.assert_array_equal(opened.energy, fast.energy)
     np.testing.assert_array_equal(fast.truncate(3).energy, fast.energy)
+    assert fast.error == pytest.approx(np.sqrt(1 - exact.energy[5]), rel=1e-3)
+    assert 0 <= opened.excess == fast.excess < 0.01
     by_energy = romae.POD(0.95, method="randomized").fit(data, device="cpu")
     assert abs(by_energy.latent - romae.POD(0.95).fit(data, device="cpu").latent) <= 1
 
