@@ -138,5 +138,5 @@ def signed(modes: np.ndarray) -> np.ndarray:
     """Signs fixed, in place, so that the entry of largest magnitude of each mode is positive."""
     for mode in modes:
         if mode[np.abs(mode).argmax()] < 0:
-            np.negative(mode, out=mode)
+            mode *= -1  # np.negative with out= is wrong for strided rows in numpy 2.4
     return modes
