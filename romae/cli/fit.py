@@ -122,12 +122,13 @@ def _report(model: Any, reducer: Any, snapshots: int, output: str) -> Result:
         "fit_seconds": reducer.fit_seconds,
         "bytes": model.nbytes,
         "last": last,
+        "findings": getattr(reducer, "findings", {}),
     }
     name = " + ".join(filter(None, [f"{reducer.name} k={reducer.latent}", facts["dynamics"]]))
     lines = [
         f"{name}: {snapshots} snapshots, {format_seconds(reducer.fit_seconds)}, "
         f"{human_bytes(model.nbytes)}",
-        format_info(dict(last)),
+        format_info({**last, **facts["findings"]}),
         f"wrote {output}",
     ]
     return Result("\n".join(filter(None, lines)), facts)
