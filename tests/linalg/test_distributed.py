@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,19 @@ def test_modes_are_those_of_the_exact_way(shape, rank):
     assert len(found.modes) == len(expected.modes)
     np.testing.assert_allclose(found.modes[:4], expected.modes[:4], atol=2e-3)
     assert found.total == pytest.approx(expected.total, rel=1e-5)
+
+
+def test_left_vectors_of_a_sketch_give_the_modes_in_one_pass():
+    X = matrix((150, 400), 0.9)
+    shift, factor = X.mean(0, dtype=float), np.linspace(0.5, 2, 400)
+    factor[3:6] = 0
+    sketched = torch.from_numpy((X - shift) * factor).float()  # the best there is
+    client = Workers()
+    found, expected = on(client, X, 5, sketched=sketched), exact(X, 5)
+    assert client.log.count("_project") == 4
+    assert "_multiply" not in client.log
+    np.testing.assert_allclose(found.s, expected.s[:5], rtol=1e-5)
+    np.testing.assert_allclose(found.modes, expected.modes, atol=1e-4)
 
 
 @settings(max_examples=8, deadline=None)

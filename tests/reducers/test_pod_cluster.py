@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -61,14 +62,13 @@ def small(monkeypatch):
     monkeypatch.setattr(engine, "GROUP_BYTES", 1)
 
 
-def close(one, other):
+def close(one, other, modes=4):
     assert one.latent == other.latent
     np.testing.assert_allclose(one.singular_values, other.singular_values, rtol=2e-5)
     np.testing.assert_allclose(one.scaling.mean, other.scaling.mean, rtol=1e-6)
     np.testing.assert_allclose(one.scaling.scale, other.scaling.scale, rtol=1e-10)
     assert one.total == pytest.approx(other.total, rel=1e-8)
-    k = 4
-    U, V = (np.nan_to_num(p.modes.to_dataarray().values[:, :k]) for p in (one, other))
+    U, V = (np.nan_to_num(p.modes.to_dataarray().values[:, :modes]) for p in (one, other))
     np.testing.assert_allclose(U, V, atol=5e-3 * np.abs(V).max())
 
 
@@ -83,6 +83,39 @@ def test_modes_are_those_of_one_process(rank, client, files, small):
     close(pod, serial(files, rank))
     assert pod.training["snapshots"] == 180
     assert pod.fit_seconds > 0
+
+
+class Here:
+    """What is used of a client, in this process and at once."""
+
+    def __init__(self):
+        self.log = []
+
+    def wait_for_workers(self, n, timeout):
+        pass
+
+    def scatter(self, value, **options):
+        return value
+
+    def submit(self, task, *arguments, pure):
+        self.log.append(task.__name__)
+        future = Future()
+        ready = [a.result() if isinstance(a, Future) else a for a in arguments]
+        future.set_result(task(*ready))
+        return future
+
+    def gather(self, futures):
+        return [f.result() for f in futures]
+
+
+def test_the_sketch_of_groups_is_that_of_one_process(small):
+    """Large enough for a sketch: two passes, and the same columns in the same buckets."""
+    client, data = Here(), flow(180, (40, 120))
+    pod = romae.POD(2).fit(data, client=client)
+    close(pod, serial(data, 2), modes=2)
+    assert "_project" in client.log
+    assert "_multiply" not in client.log
+    assert client.log.count("_look") > 1
 
 
 @pytest.mark.slow
