@@ -37,7 +37,7 @@ def test_the_study_in_the_readme_is_valid(tmp_path):
 
 def test_there_are_workflows():
     assert "wake" in [p.stem for p in STUDIES]
-    assert len(SCRIPTS) == 8
+    assert len(SCRIPTS) == 9
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)

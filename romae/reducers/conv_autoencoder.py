@@ -52,7 +52,7 @@ class ConvAutoencoder(Autoencoder):
         :class:`romae.reducers.autoencoder.Autoencoder`.
     """
 
-    default_train = TrainConfig(steps=2000, lr=4e-3)
+    default_train = TrainConfig(steps=2000, optimiser="muon", lr=8e-3)
 
     def __init__(
         self,

@@ -2,16 +2,21 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from romae import load, open_snapshots
+from romae.cases import make_case
 from romae.errors import OptionError
 from romae.feed import ResidentFeed
+from romae.share import share_path
 from romae.train import TrainConfig, train
 from romae.train.ranks import Ranks, here
 
@@ -93,18 +98,29 @@ def test_two_processes_give_what_one_gives(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_line_under_torchrun(tmp_path):
-    from romae import load, open_snapshots
-    from romae.cases import make_case
-
+def test_the_batch_script_fits_as_the_command_line_does(tmp_path):
+    """`workflows/slurm/torchrun.sbatch` on one node, with stand-ins for the queue."""
     data = make_case("cylinder", "tiny", tmp_path / "wake.nc")
-    options = ["--latent", "2", "--set", "train.steps=30", "--set", "train.lr=1e-3"]
-    for processes in (1, 2):
-        module = [] if processes == 1 else ["--no-python", sys.executable]
-        done = launch(
-            processes, *module, "-m", "romae", "fit", "conv", data, "-o",
-            tmp_path / f"{processes}.rom", "--set", "widths=4,6", "--set", "head=8", *options,
-        )  # fmt: skip
+    small = ["--set", "widths=4,6", "--set", "head=8", "--set", "train.steps=30"]
+    for name, body in {"srun": 'exec "$@"', "scontrol": "echo localhost"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        script = (share_path("workflows") / "slurm" / "torchrun.sbatch").read_text()
+        (tmp_path / "job").write_text(script.replace("29500", str(free.getsockname()[1])))
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    queue = {"PATH": path, "SLURM_NNODES": "1", "SLURM_JOB_ID": "1", "SLURM_JOB_NODELIST": "here"}
+    starts = {1: [sys.executable, "-m", "romae", "fit"], 2: ["bash", tmp_path / "job"]}
+    for processes, start in starts.items():
+        done = subprocess.run(
+            [*start, "conv", data, "-o", tmp_path / f"{processes}.rom", "--latent", "2", *small],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env={**os.environ, **queue, "OMP_NUM_THREADS": "1"},
+        )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("wrote") == 1
     one, two = (load(tmp_path / f"{n}.rom") for n in (1, 2))
