@@ -76,7 +76,8 @@ def write_fields(dataset: xr.Dataset, path: PathLike, *, overwrite: bool = False
         if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF"):
             raise
         free = shutil.disk_usage(target.parent).free
-        raise UnwritableFileError(_why(target, str(error), needed, free)) from error
+        most = "at most " if kind == "zarr" else ""  # it is compressed
+        raise UnwritableFileError(_why(target, str(error), needed, free, most)) from error
 
 
 def open_written(path: PathLike) -> xr.Dataset:
@@ -95,9 +96,9 @@ def bytes_on_disk(dataset: xr.Dataset) -> int:
     )
 
 
-def _why(target: Path, cause: str, needed: int, free: int) -> str:
+def _why(target: Path, cause: str, needed: int, free: int, most: str = "") -> str:
     return (
-        f"{target} cannot be written: {cause}. {needed} bytes ({human_bytes(needed)}) are needed, "
-        f"{free} ({human_bytes(free)}) are free in {target.parent}. Free some, raise the quota or "
-        "`ulimit -f`, or choose another folder"
+        f"{target} cannot be written: {cause}. {most}{needed} bytes ({human_bytes(needed)}) are "
+        f"needed, {free} ({human_bytes(free)}) are free in {target.parent}. Free some, raise the "
+        "quota or `ulimit -f`, or choose another folder"
     )

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.linalg import decompose
+from romae.linalg.pod import signed
 
 METHODS = ["svd", "snapshots", "covariance"]
 every = pytest.mark.parametrize("method", METHODS)
@@ -134,3 +135,12 @@ def test_auto_takes_the_cheapest(monkeypatch):
     for shape, method in (((4, 5), "svd"), ((10, 40), "snapshots"), ((40, 10), "covariance")):
         Y = np.random.default_rng(0).standard_normal(shape)
         assert decompose(cut(Y), shape, 2).method == method
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_signs_change_whole_modes(order):
+    """LAPACK gives modes stored by columns."""
+    modes = np.random.default_rng(0).normal(size=(8, 18))
+    got = signed(np.array(modes, order=order))
+    peaks = np.take_along_axis(modes, np.abs(modes).argmax(1)[:, None], axis=1)
+    np.testing.assert_array_equal(got, modes * np.sign(peaks))
