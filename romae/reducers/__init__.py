@@ -5,6 +5,8 @@ from romae.reducers.coder import Coder
 from romae.reducers.conditional_autoencoder import ConditionalAutoencoder
 from romae.reducers.conv_autoencoder import ConvAutoencoder
 from romae.reducers.data import FitData
+from romae.reducers.dense_autoencoder import DenseAutoencoder
+from romae.reducers.linear_autoencoder import LinearAutoencoder
 from romae.reducers.pod import POD
 from romae.reducers.pod_autoencoder import PODAutoencoder
 from romae.reducers.presets import (
@@ -16,6 +18,7 @@ from romae.reducers.presets import (
     MaskedAutoencoder,
     RankFindingAutoencoder,
     SparseAutoencoder,
+    StackedAutoencoder,
 )
 from romae.reducers.quadratic import QuadraticManifold
 from romae.reducers.sequence_autoencoder import SequenceAutoencoder
@@ -31,7 +34,9 @@ __all__ = [
     "ContractiveAutoencoder",
     "ConvAutoencoder",
     "DenoisingAutoencoder",
+    "DenseAutoencoder",
     "FitData",
+    "LinearAutoencoder",
     "MaskedAutoencoder",
     "PODAutoencoder",
     "QuadraticManifold",
@@ -39,5 +44,6 @@ __all__ = [
     "Reducer",
     "SequenceAutoencoder",
     "SparseAutoencoder",
+    "StackedAutoencoder",
     "TrainConfig",
 ]

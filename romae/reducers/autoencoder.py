@@ -172,6 +172,7 @@ class Autoencoder(Reducer):
         train_feed = self._feed(coder, train_set, data, True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.train.seed)
+            self._prepare(coder, train_feed, data)
             self._survey(coder, train_feed, "begin")
         frame = Frame(
             self.layout,
@@ -197,6 +198,9 @@ class Autoencoder(Reducer):
         )
         self._survey(coder, train_feed, "finish")
         return coder
+
+    def _prepare(self, coder: NetworkCoder, feed: Feed, data: FitData) -> None:
+        """What is done to the coder before its training: nothing, unless overridden."""
 
     def _survey(self, coder: NetworkCoder, feed: Feed, hook: Literal["begin", "finish"]) -> None:
         """Show the bottleneck what the encoder makes of the training snapshots, if it wants it."""

@@ -20,7 +20,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from romae.errors import check_option, check_whole
 from romae.feed import ResidentFeed
@@ -45,6 +45,8 @@ class PODCoordinatesCoder(NetworkCoder):
     """The maps of the module docstring; ``unit`` is c, ``basis`` holds U_m and W."""
 
     unit: Tensor
+    encoder: nn.Module
+    decoder: nn.Module
 
     def __init__(
         self,

@@ -2,11 +2,13 @@
 
 A preset is a function that composes a network with parts (:mod:`romae.parts`); what it returns is
 the network class, and is saved and opened as that. ``network`` names the class: ``"pod"`` works in
-POD coordinates and trains in seconds, ``"conv"`` on the grid. ``options`` are its arguments.
+POD coordinates and trains in seconds, ``"conv"`` on the grid, ``"dense"`` on the points without
+regard to a grid. ``options`` are its arguments.
 
     VAE(4, beta=1e-2)  is  PODAutoencoder(4, bottleneck=parts.Variational(beta=1e-2))
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from romae.errors import OptionError, check_option
@@ -20,12 +22,17 @@ from romae.nets.bottlenecks import (
 from romae.reducers.autoencoder import Autoencoder
 from romae.reducers.conditional_autoencoder import ConditionalAutoencoder
 from romae.reducers.conv_autoencoder import ConvAutoencoder
+from romae.reducers.dense_autoencoder import DenseAutoencoder
 from romae.reducers.pod_autoencoder import PODAutoencoder
 from romae.train.corruptions import Noise, Patches
 from romae.train.objective import MSE, Corruption, Term
 from romae.train.penalties import Contractive
 
-NETWORKS: dict[str, type[Autoencoder]] = {"pod": PODAutoencoder, "conv": ConvAutoencoder}
+NETWORKS: dict[str, type[Autoencoder]] = {
+    "pod": PODAutoencoder,
+    "conv": ConvAutoencoder,
+    "dense": DenseAutoencoder,
+}
 Part = Bottleneck | Corruption | Term | tuple[Term, ...]
 
 
@@ -164,3 +171,14 @@ def MaskedAutoencoder(
     """
     part = Patches(size=size, share=share)
     return compose("MaskedAutoencoder", network, latent, options, corruption=part)
+
+
+def StackedAutoencoder(
+    latent: int = 2, *, hidden: Sequence[int] = (256, 128, 64), **options: Any
+) -> DenseAutoencoder:
+    """Deep dense autoencoder whose hidden layers are trained one by one before all together.
+
+    For deep networks on few snapshots, where training from random layers stalls. See
+    :mod:`romae.reducers.layerwise`.
+    """
+    return DenseAutoencoder(latent, hidden=hidden, pretrain="layers", **options)

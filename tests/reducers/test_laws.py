@@ -25,6 +25,8 @@ from romae.reducers import (
     ContractiveAutoencoder,
     ConvAutoencoder,
     DenoisingAutoencoder,
+    DenseAutoencoder,
+    LinearAutoencoder,
     MaskedAutoencoder,
     PODAutoencoder,
     QuadraticManifold,
@@ -32,11 +34,13 @@ from romae.reducers import (
     Reducer,
     SequenceAutoencoder,
     SparseAutoencoder,
+    StackedAutoencoder,
     TrainConfig,
 )
 from romae.testing import check_reducer
 
 SHORT = TrainConfig(steps=4, lr=1e-3)
+LONGER = TrainConfig(steps=100, lr=5e-2)  # from a random start
 EVERY = {
     "pod": lambda k=2: POD(k),
     "pod-energy": lambda k=2: POD(0.5 + 0.2 * k / 2),
@@ -49,6 +53,10 @@ EVERY = {
     "conv-pooled": lambda k=2: ConvAutoencoder(
         k, patch=1, widths=(4, 4), down="pooled", up="interpolated", act="sine", train=SHORT
     ),
+    "dense": lambda k=2: DenseAutoencoder(k, hidden=(6,), train=SHORT),
+    "stacked": lambda k=2: StackedAutoencoder(k, hidden=(7, 5), train=SHORT),
+    "linear": lambda k=2: LinearAutoencoder(k, train=LONGER),
+    "linear-tied": lambda k=2: LinearAutoencoder(k, tied=True, train=LONGER),
     "ordered": lambda k=2: PODAutoencoder(k, bottleneck=parts.Ordered(), hidden=(8,), train=SHORT),
     "saturated": lambda k=2: PODAutoencoder(
         k, bottleneck=parts.Saturated(), hidden=(8,), train=SHORT
