@@ -105,7 +105,7 @@ def spectral_pod(
             "snapshots": len(snapshots),
             "snapshots_used": used,
             "pod_modes": pod.latent,
-            "held": held(pod, snapshots, found),
+            "held": min(1.0, float(pod.energy[pod.latent - 1])),  # of what the POD was fitted to
         },
     )
     if frequencies is None:
@@ -130,11 +130,6 @@ def block_length(snapshots: Snapshots, block: int | None) -> int:
             f"{max(2, shortest // 4)}, or open more files."
         )
     return int(block)
-
-
-def held(pod: POD, snapshots: Snapshots, found: Spectrum) -> float:
-    """Share of the fluctuation energy that the POD's coordinates hold, of its own data."""
-    return min(1.0, float(pod.energy[pod.latent - 1]))
 
 
 def shapes(pod: POD, found: Spectrum, where: np.ndarray, axis: xr.Variable) -> xr.Dataset:
