@@ -105,7 +105,7 @@ def SparseAutoencoder(
 
 
 def ContractiveAutoencoder(
-    latent: int = 2, *, weight: float = 1e-4, network: str = "pod", **options: Any
+    latent: int = 2, *, weight: float = 1e-3, network: str = "pod", **options: Any
 ) -> Autoencoder:
     """Contractive autoencoder: latents that noise in the snapshots moves little.
 
@@ -118,7 +118,7 @@ def ContractiveAutoencoder(
 def RankFindingAutoencoder(
     latent: int = 16,
     *,
-    layers: int = 4,
+    layers: int = 8,
     decay: float = 1e-4,
     network: str = "pod",
     **options: Any,

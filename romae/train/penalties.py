@@ -32,7 +32,7 @@ class Contractive(Term):
     ``exact``: number of latents up to which it is computed, and above which estimated.
     """
 
-    weight: float = 1e-4
+    weight: float = 1e-3
     exact: int = 8
     kind: ClassVar[str] = "contractive"
 
@@ -41,7 +41,7 @@ class Contractive(Term):
         if not self.weight >= 0:
             raise OptionError(
                 f"weight of contractive is {self.weight!r}. Expected a number of 0 or more; type "
-                f"1e-4, for example."
+                f"1e-3, for example."
             )
         check_whole("exact of contractive", self.exact, 0)
 

@@ -85,7 +85,7 @@ class RankFinding(Bottleneck):
     is lost; ``threshold``: standard deviation over the largest, above which a latent counts.
     """
 
-    layers: int = 4
+    layers: int = 8
     decay: float = 1e-4
     threshold: float = 1e-2
     kind: ClassVar[str] = "rank"
