@@ -97,8 +97,7 @@ class StreamFeed:
         self.updates = len(self.sizes)
         self.throughput = Throughput()  # bytes read so far, and seconds
         shape = (-(-max(self.sizes, default=0) // world), *snapshots.shape[1:])
-        dtype = torch.float32 if snapshots.dtype.itemsize == 4 else torch.float64
-        self._pool = Pool(shape, dtype, pinned=self.device.type == "cuda")
+        self._pool = Pool(shape, snapshots.dtype, pinned=self.device.type == "cuda")
         self._shares = [share(n, rank, world) for n in self.sizes]
 
     def epoch(self, number: int, *, skip: int = 0) -> Generator[Tensor]:

@@ -7,12 +7,15 @@ after the first few batches nothing is allocated and no page is touched for the 
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+SLAB_BYTES = 16 << 20  # allocated at once: the system copies half as fast into small pages
 
 
 class Memory(NamedTuple):
@@ -25,7 +28,7 @@ class Memory(NamedTuple):
 class Pool:
     """Arrays (rows, ...) of one type; at most ``spare`` of them are kept for later."""
 
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, *, pinned: bool = False) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, *, pinned: bool = False) -> None:
         self.shape, self.dtype, self.pinned = shape, dtype, pinned
         self.spare = 2
         self._free: list[Memory] = []
@@ -35,8 +38,19 @@ class Pool:
         try:
             return self._free.pop()
         except IndexError:
-            values = torch.empty(self.shape, dtype=self.dtype, pin_memory=self.pinned).numpy()
-            return Memory(values, list(values))
+            self._free.extend(self._slab())
+            return self._free.pop()
+
+    def _slab(self) -> list[Memory]:
+        """Arrays cut from one allocation."""
+        nbytes = max(1, math.prod(self.shape) * self.dtype.itemsize)
+        count = max(1, min(SLAB_BYTES // nbytes, 32))
+        if self.pinned:
+            dtype = torch.float32 if self.dtype.itemsize == 4 else torch.float64
+            slab = torch.empty((count, *self.shape), dtype=dtype, pin_memory=True).numpy()
+        else:  # numpy asks for huge pages
+            slab = np.empty((count, *self.shape), self.dtype)
+        return [Memory(values, list(values)) for values in slab]
 
     def give(self, memory: Memory) -> None:
         """What :meth:`take` gave and nobody uses any more."""
