@@ -14,8 +14,13 @@ its vortices pass; what is unusual upstream is far below it, and far above what 
 there. G comes before the square, so that errors of changing sign (noise, unresolved small scales)
 cancel and a disturbance as wide as G does not.
 
-The place is the centroid of the deviation's square, smoothed by G once more, around its highest
-point: a vortex shows as a ring of velocity errors, and its centre is meant.
+The place is where q is largest, made exact by the energy beyond the ordinary, which is not
+distorted by a sigma that changes from point to point:
+
+    E_i = sum_c max( ((G e)_ci - mu_ci)² - 9 sigma_ci², 0 ) / mean_j sigma_cj²
+
+The centroid is of the part of G E around that point, down to a quarter of its value there: a vortex
+is a ring of velocity errors, and its centre is meant.
 """
 
 from collections.abc import Iterator
@@ -28,6 +33,7 @@ from romae.fields import Layout
 
 FLOOR = 0.02  # of the rms error of a field: no point counts as more exact than that
 SHARE = 0.25  # of the peak: what belongs to it
+ORDINARY = 3.0  # deviations below it count for nothing in the place
 
 
 @dataclass
@@ -81,15 +87,19 @@ class Deviation:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.sqrt(np.where(number > 0, square.sum(1) / number, np.nan))
 
-    def place(self, q: np.ndarray) -> np.ndarray:
-        """Indices (n_dims,), fractional, of the centre of the largest part of ``q`` (*space)."""
+    def place(self, error: np.ndarray) -> np.ndarray:
+        """Indices (n_dims,), fractional, of the centre of what deviates most in ``error``.
+
+        ``error`` (C, *space), smoothed.
+        """
         from scipy.ndimage import label
 
+        q = self.of(error[None])[0]
         there = np.isfinite(q)
         if self.layout.unstructured:  # the next in the list is no neighbour
             return np.array([float(np.nanargmax(q))])
-        square = np.where(there, q, 0.0)[None, None] ** 2
-        square = smoothed(square, there[None], self.layout, self.smooth)[0, 0]
+        both = np.stack([np.where(there, q, 0.0) ** 2, self._excess(error)])[:, None]
+        square, excess = smoothed(both, there[None], self.layout, self.smooth)[:, 0]
         peak = np.unravel_index(int(np.argmax(np.where(there, square, -1.0))), q.shape)
         # Periodic axes are turned until the peak is in the middle, and the centre back.
         turn = [
@@ -97,14 +107,22 @@ class Deviation:
             for n, p, wrap in zip(q.shape, peak, self.layout.periodic, strict=True)
         ]
         axes = tuple(range(q.ndim))
-        square, here = np.roll(square, turn, axes), np.roll(there, turn, axes)
+        excess, here = np.roll(excess, turn, axes), np.roll(there, turn, axes)
         peak = tuple((p + t) % n for p, t, n in zip(peak, turn, q.shape, strict=True))
-        parts, _ = label(here & (square >= SHARE * square[peak]))
+        parts, _ = label(here & (excess > 0) & (excess >= SHARE * excess[peak]))
         inside = np.nonzero(parts == parts[peak]) if parts[peak] else tuple([p] for p in peak)
-        weight = square[inside] if square[peak] > 0 else np.ones(len(inside[0]))
+        weight = excess[inside] if parts[peak] else None
         centre = [float(np.average(i, weights=weight)) for i in inside]
         wraps = zip(centre, turn, q.shape, strict=True)
         return np.array([(c - t) % n if t else c for c, t, n in wraps])
+
+    def _excess(self, error: np.ndarray) -> np.ndarray:
+        """Energy of the error (*space) beyond what is ordinary, each field by its own sigma."""
+        more = np.maximum((error - self.mean) ** 2 - (ORDINARY * self.sigma) ** 2, 0.0)
+        axes = tuple(range(1, error.ndim))
+        valid = self.layout.valid
+        scale = np.where(valid, self.sigma**2, 0).sum(axes) / np.maximum(valid.sum(axes), 1)
+        return np.where(valid, more / _columns(scale, error.ndim), 0.0).sum(0)
 
 
 def smoothed(x: np.ndarray, valid: np.ndarray, layout: Layout, smooth: float) -> np.ndarray:

@@ -76,9 +76,10 @@ class Watch:
         with track(len(snapshots), "detecting") as task:
             for case, values in finite_blocks(snapshots, BLOCK_BYTES):
                 error = self._error(values)
-                q = self.deviation.of(self._smooth(error))
+                smooth = self._smooth(error)
+                q = self.deviation.of(smooth)
                 relative = self._nrmse(error)
-                place = np.stack([self.deviation.place(one) for one in q])
+                place = np.stack([self.deviation.place(one) for one in smooth])
                 head = np.stack([relative[:, -1], _largest(q)], axis=1)
                 rows[case].append(np.concatenate([head, relative, place], axis=1))
                 task.advance(len(values))
