@@ -12,18 +12,22 @@ from romae.reducers import (
     VAE,
     VQVAE,
     ContractiveAutoencoder,
-    ConvAutoencoder,
     PODAutoencoder,
     RankFindingAutoencoder,
     SparseAutoencoder,
     TrainConfig,
 )
+from romae.reducers.presets import NETWORKS as CLASSES
 from romae.train import checkpoint
 from romae.train.objective import Step
 
 START = TrainConfig(epochs=1, batch=10_000, lr=1e-30)
 SHORT = TrainConfig(steps=20, lr=1e-3)
-NETWORKS = {"pod": {"hidden": (8,)}, "conv": {"widths": (4, 6), "head": 8}}
+NETWORKS = {
+    "pod": {"hidden": (8,)},
+    "conv": {"widths": (4, 6), "head": 8},
+    "dense": {"hidden": (8,)},
+}
 networks = pytest.mark.parametrize("network", NETWORKS)
 
 
@@ -70,9 +74,10 @@ def test_a_codebook_begins_at_rounded_pod(network, flows):
 def nested(request, flows):
     network, kind = request.param
     bottleneck = {"ordered": parts.Ordered(), "rank": parts.RankFinding()}[kind]
-    made = {"pod": PODAutoencoder, "conv": ConvAutoencoder}[network]
     data = flows["plane"]()
-    return made(3, bottleneck=bottleneck, train=SHORT, **NETWORKS[network]).fit(data), data
+    return CLASSES[network](3, bottleneck=bottleneck, train=SHORT, **NETWORKS[network]).fit(
+        data
+    ), data
 
 
 def test_truncation_keeps_the_first_latents(nested, tmp_path):
