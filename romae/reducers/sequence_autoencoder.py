@@ -157,7 +157,7 @@ class SequenceAutoencoder(PODAutoencoder):
 
     def _coder(self, modes: np.ndarray, unit: float) -> NetworkCoder:
         spec = {"cell": self.cell, "width": self.width, "layers": self.layers}
-        basis, squeeze = linear_coder(self.layout, modes), self.bottleneck.module(self.latent)
+        basis, squeeze = linear_coder(self.layout, modes), self.bottleneck.module(self.inside)
         return WindowCoder(basis, unit, squeeze, self.window, **spec)
 
     def _feed(self, coder: Coder, snapshots: Snapshots, data: FitData, shuffle: bool) -> Feed:
