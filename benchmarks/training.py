@@ -191,7 +191,7 @@ def main() -> None:
     peak = product_rate(2048)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {peak / 1e9:.0f} GFLOP/s")
     print(
-        "\n| networks | trained by | snapshots/s | romae is faster by | TFLOP/s | of the ceiling |"
+        "\n| networks | trained by | snapshots/s | time over romae's | GFLOP/s | of the ceiling |"
     )
     print("|---|---|---:|---:|---:|---:|")
     data = waves(SIZE)
