@@ -42,6 +42,8 @@ MOST_WEIGHTS = 100_000_000  # 0.4 GB to store, four times that to train
 class DenseAutoencoder(Autoencoder):
     """Autoencoder whose dense networks see every point of the fields; see the module.
 
+    ``fit`` refuses grids and widths of more than 1e8 weights with an OptionError.
+
     Parameters
     ----------
     latent : number of latents k.
@@ -51,8 +53,6 @@ class DenseAutoencoder(Autoencoder):
         networks; see :mod:`romae.reducers.layerwise`.
     bottleneck, objective, corruption, train, scale : as for every autoencoder, see
         :class:`romae.reducers.autoencoder.Autoencoder`.
-
-    Raises :class:`romae.errors.OptionError` for grids and widths of more than 1e8 weights.
     """
 
     default_train = TrainConfig(steps=6000, lr=1e-3)
