@@ -71,6 +71,7 @@ class Autoencoder(Reducer):
         _check_part("corruption", corruption, Corruption | None, "parts.Noise()")
         for term in self.objective or (None,):
             _check_part("objective", term, Term, "parts.MSE()")
+        bottleneck.check(self.latent)
         self.bottleneck, self.corruption, self.scale = bottleneck, corruption, scale
         self.train = self.default_train if train is None else train
         self._inside: int | None = None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from romae import parts
 from romae.errors import OptionError
+from romae.reducers import PODAutoencoder
 
 EXAMPLES = {
     "plain": parts.Plain(),
@@ -297,7 +298,7 @@ def test_the_use_of_codes_is_reported():
         (lambda: parts.VectorQuantised(group=0), "group .* is 0"),
         (lambda: parts.VectorQuantised(commitment=-1.0), "commitment .* is -1.0"),
         (lambda: parts.VectorQuantised(keep=1.0), "keep .* is 1.0"),
-        (lambda: parts.VectorQuantised(group=3).module(4), "group of 1, 2, 4"),
+        (lambda: PODAutoencoder(4, bottleneck=parts.VectorQuantised(group=3)), "group of 1, 2, 4"),
         (lambda: parts.Contractive(weight=-1.0), "weight of .?contractive.? is -1.0"),
         (lambda: parts.Contractive(exact=-1), "exact .* is -1"),
     ],

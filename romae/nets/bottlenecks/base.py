@@ -83,6 +83,9 @@ class Bottleneck(Part):
         """The module for ``latent`` numbers."""
         raise NotImplementedError
 
+    def check(self, latent: int) -> None:
+        """:class:`OptionError` where the options do not suit ``latent`` numbers."""
+
     def _check(self, name: str, ok: bool, expected: str) -> None:
         """:class:`OptionError` that names the option and its value, unless ``ok``."""
         if not ok:

@@ -159,12 +159,15 @@ class VectorQuantised(Bottleneck):
         self._check("commitment", ok, "a number of 0 or more such as 0.25")
         self._check("keep", 0 <= self.keep < 1, "a number in [0, 1) such as 0.99")
 
-    def module(self, latent: int) -> Squeeze:
-        """Codebooks for ``latent`` numbers."""
+    def check(self, latent: int) -> None:
+        """Groups must fill the latents."""
         if latent % self.group:
             sizes = [d for d in range(1, latent + 1) if latent % d == 0]
             raise OptionError(
                 f"group of the bottleneck 'quantised' is {self.group}, and {latent} latents cannot "
                 f"be cut into such. Type a group of {', '.join(map(str, sizes))}."
             )
+
+    def module(self, latent: int) -> Squeeze:
+        """Codebooks for ``latent`` numbers."""
         return _Quantiser(latent, self)
