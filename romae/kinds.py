@@ -68,6 +68,19 @@ def make_reducer(
     return made(**read_arguments(made, arguments, where=where, rest=cls))
 
 
+def seeded(kind: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """``options`` with the seed of the training, where they name none and ``kind`` is trained."""
+    if not trained(kind, options):
+        return dict(options)
+    return {**options, "train": {"seed": seed, **options.get("train", {})}}
+
+
+def trained(kind: str, options: Mapping[str, Any]) -> bool:
+    """Whether a reducer of this kind is trained from random weights."""
+    network = _network(_lookup(kind, REDUCERS, "reducer"), options, kind)
+    return hasattr(network, "default_train")
+
+
 def _network(made: Any, arguments: Mapping[str, Any], where: str) -> Any:
     """The class that ``made`` gives: itself, or the network that a preset composes."""
     if inspect.isclass(made):

@@ -4,7 +4,7 @@ import pytest
 
 import romae
 from romae.errors import OptionError
-from romae.kinds import DYNAMICS, REDUCERS, make_dynamics, make_reducer
+from romae.kinds import DYNAMICS, REDUCERS, make_dynamics, make_reducer, seeded
 
 # Functions that compose a network class.
 SHORT = {k for k, name in REDUCERS.items() if not isinstance(getattr(romae, name), type)}
@@ -83,3 +83,13 @@ def test_pod_takes_an_energy_fraction():
 def test_wrong_names_suggest_the_nearest(make, words):
     with pytest.raises(OptionError, match=words.replace("?", r"\?")):
         make()
+
+
+@pytest.mark.parametrize("kind", REDUCERS)
+def test_a_seed_goes_to_what_is_trained_and_to_nothing_else(kind):
+    options = seeded(kind, {}, 7)
+    made = make_reducer(kind, 2, options)
+    assert options.get("train", {}).get("seed", 7) == 7
+    assert getattr(getattr(made, "train", None), "seed", 7) == 7
+    assert ("train" in options) == hasattr(made, "default_train")
+    assert "train" not in options or seeded(kind, {"train": {"seed": 1}}, 7)["train"]["seed"] == 1

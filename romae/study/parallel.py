@@ -35,11 +35,11 @@ def perform_all(plan: SweepPlan, jobs: int) -> None:
         else:
             _side_by_side(plan, left, min(jobs, len(left)), failed, task)
     if failed:
-        label, error = next(iter(failed.items()))
+        label, cause = next(iter(failed.items()))
         raise RomaeError(
-            f"{len(failed)} of {len(plan.runs)} runs failed, the first {label}: {error}\n"
+            f"{len(failed)} of {len(plan.runs)} runs failed, the first {label}: {cause}\n"
             f"The others are kept in {plan.folder}; mend the cause and start the same sweep again."
-        ) from error
+        ) from cause
 
 
 def _side_by_side(
@@ -51,10 +51,8 @@ def _side_by_side(
     for i in range(jobs if len(cards) > 1 else 0):
         devices.put(cards[i % len(cards)])
     threads = max(1, _cores() // jobs)
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start,
-        initargs=(plan, devices if len(cards) > 1 else None, threads),
-    )  # fmt: skip
+    given = (plan, devices if len(cards) > 1 else None, threads)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=given)
     with pool:
         waiting = {pool.submit(_perform, label): label for label in left}
         try:

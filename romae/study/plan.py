@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import romae
 from romae.errors import MissingFileError
 from romae.files import atomic_directory
-from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer
+from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
 from romae.study.config import DynamicsSpec, ReducerSpec, Study
 from romae.study.ledger import Step, key_of
 
@@ -105,11 +105,7 @@ class Plan:
         }
 
     def _seeded_reducer(self, spec: ReducerSpec) -> dict[str, Any]:
-        """Options with the seed of the study, where the reducer is trained."""
-        if class_name(spec.kind, REDUCERS, "reducer") == "POD":
-            return spec.options
-        training = {"seed": self.study.run.seed, **spec.options.get("train", {})}
-        return {**spec.options, "train": training}
+        return seeded(spec.kind, spec.options, self.study.run.seed)
 
     def _fit(
         self, spec: ReducerSpec, label: str, latent: int | float, key: str, output: Path

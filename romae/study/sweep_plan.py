@@ -7,8 +7,8 @@ A reducer that is nested (POD) is fitted once, at the largest size, and scored a
 not trained has one seed. Steps are finished one by one, each with a key of its inputs.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ import romae
 from romae.errors import OptionError, check_whole
 from romae.fields import Snapshots
 from romae.files import atomic_file
-from romae.kinds import REDUCERS, class_name
+from romae.kinds import REDUCERS, class_name, trained
 from romae.study.config import Data, ReducerSpec, Run, Study
 from romae.study.ledger import Ledger, Step, key_of
 from romae.study.plan import Plan
@@ -80,7 +80,7 @@ class SweepPlan(Plan):
     def _score(self, label: str, output: Path) -> None:
         reducer = self._load(self.fit_steps[label].output)
         spec = self.spec_of(label)
-        found = score(reducer, self.parts[2], self.sizes if _nested(spec.kind) else None)
+        found = score(reducer, self.parts[2], self.sizes if _nested(spec) else None)
         found.attrs["kind"] = spec.kind
         with atomic_file(output, overwrite=True) as temporary:
             found.to_netcdf(temporary, engine="netcdf4")
@@ -148,26 +148,26 @@ def plan_sweep(
     specs = []
     for kind in dict.fromkeys(kinds):
         mine = dict(options.get(kind, {}))
-        if not _trained(kind):
-            sized = max(sizes) if _nested(kind) else list(sizes)
-            specs.append(ReducerSpec(kind=kind, latent=sized, options=mine))
+        if not trained(kind, mine):
+            spec = ReducerSpec(kind=kind, latent=list(sizes), options=mine)
+            specs.append(replace(spec, latent=max(sizes)) if _nested(spec) else spec)
             continue
         for seed in range(seeds):
-            seeded = {**mine, "train": {**mine.get("train", {}), "seed": seed}}
-            specs.append(ReducerSpec(kind=kind, latent=list(sizes), options=seeded,
-                                     name=f"{kind}-s{seed}"))  # fmt: skip
+            train = {**mine.get("train", {}), "seed": seed}
+            specs.append(
+                ReducerSpec(
+                    kind=kind,
+                    latent=list(sizes),
+                    options={**mine, "train": train},
+                    name=f"{kind}-s{seed}",
+                )
+            )
     data = Data(files=snapshots.source, split=split, split_by=split_by)
     study = Study(data=data, reducers=specs, name="sweep", run=Run(device=device))
     return SweepPlan(study, folder, snapshots, sizes)
 
 
-def _nested(kind: str) -> bool:
+def _nested(spec: ReducerSpec) -> bool:
     """Whether one fit is as good as a fit of its own at every smaller size, as POD's is."""
-    made = getattr(romae, class_name(kind, REDUCERS, "reducer"))
-    return hasattr(made, "truncate") and not _trained(kind)
-
-
-def _trained(kind: str) -> bool:
-    """Whether the reducer is trained from random weights; presets pass ``train`` on."""
-    parameters = inspect.signature(getattr(romae, class_name(kind, REDUCERS, "reducer"))).parameters
-    return "train" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    made = getattr(romae, class_name(spec.kind, REDUCERS, "reducer"))
+    return hasattr(made, "truncate") and not trained(spec.kind, spec.options)
