@@ -21,7 +21,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from romae.feed.order import Group, batch_sizes, check_rank, generator, groups, permutation, share
+from romae.feed.order import (
+    Group,
+    batch_sizes,
+    check_rank,
+    generator,
+    groups,
+    permutation,
+    share,
+    some,
+)
 from romae.feed.pool import Memory, Pool
 from romae.feed.reader import Load, Reader, Throughput
 from romae.feed.scale import TensorScaling
@@ -62,6 +71,15 @@ class ResidentFeed:
             where = slice(start + a, start + b)
             yield self.data[where if order is None else order[where].to(self.data.device)]
             start += n
+
+    def locate(self, number: int, batch: int) -> str:
+        """Which snapshots are in a batch of epoch ``number``, for an error message."""
+        start = sum(self.sizes[:batch])
+        where = slice(start, start + self.sizes[batch])
+        if not self.shuffle:
+            return f"snapshots {where.start} to {where.stop - 1}"
+        found = permutation(self.samples, self.seed, number)[where]
+        return "snapshots " + some(sorted(found.tolist()))
 
 
 class StreamFeed:
@@ -107,17 +125,30 @@ class StreamFeed:
         goes on where it was. An error of reading comes in the place of the first batch that it
         concerns.
         """
-        ranges, random = list(self.ranges), None
-        if self.shuffle:
-            ranges = [ranges[i] for i in permutation(len(ranges), self.seed, number).tolist()]
-            random = generator(self.seed + 1, number)
-        found = groups(ranges, self.mix, self.sizes, random)
-        reader = Reader(self._loads(found, skip), self.throughput)
+        reader = Reader(self._loads(self._groups(number), skip), self.throughput)
         with closing(reader.results()) as results:  # closed if the consumer stops
             for batches in results:
                 batches.reverse()
                 while batches:  # each is let go before the next is asked for
                     yield self._tensor(*batches.pop())
+
+    def _groups(self, number: int) -> Iterator[Group]:
+        ranges, random = list(self.ranges), None
+        if self.shuffle:
+            ranges = [ranges[i] for i in permutation(len(ranges), self.seed, number).tolist()]
+            random = generator(self.seed + 1, number)
+        return groups(ranges, self.mix, self.sizes, random)
+
+    def locate(self, number: int, batch: int) -> str:
+        """Which snapshots are in a batch of epoch ``number``, for an error message."""
+        found: dict[int, list[int]] = {}
+        for group in self._groups(number):
+            at = [(case, t) for case, a, b in group.ranges for t in range(a, b)]
+            for i in np.flatnonzero(group.batch == batch).tolist():
+                found.setdefault(at[i][0], []).append(at[i][1])
+            if group.last > batch:
+                break
+        return ", ".join(f"of case {c} snapshots {some(sorted(t))}" for c, t in found.items())
 
     def _loads(self, found: Iterator[Group], skip: int) -> Iterator[Load[list[Batch]]]:
         """What to read for each group, with the batches that are complete then."""

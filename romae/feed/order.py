@@ -79,6 +79,16 @@ def share(n: int, rank: int, world: int) -> tuple[int, int]:
     return n * rank // world, n * (rank + 1) // world
 
 
+def some(numbers: Sequence[int], shown: int = 8) -> str:
+    """The first of ``numbers``, and how many there are.
+
+    >>> some(range(20), 3)
+    '0, 1, 2, ... (20 in all)'
+    """
+    text = ", ".join(map(str, numbers[:shown]))
+    return text if len(numbers) <= shown else f"{text}, ... ({len(numbers)} in all)"
+
+
 def groups(
     ranges: Sequence[Range], mix: int, sizes: Sequence[int], random: torch.Generator | None
 ) -> Iterator[Group]:

@@ -110,3 +110,16 @@ def test_a_batch_that_leaves_a_rank_without_rows():
         StreamFeed(snapshots, scaling, batch=4, rank=0, world=4)
     with pytest.raises(OptionError, match=r"rank 2 of 2: expected 0 to 1"):
         ResidentFeed(torch.zeros(10, 2), batch=4, rank=2, world=2)
+
+
+@pytest.mark.parametrize("kind", ["resident", "stream"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_batch_is_located_by_its_snapshots(kind, shuffle):
+    (feed,) = feeds(kind, numbered(40), 1, batch=5, shuffle=shuffle, seed=3)
+    for i, x in enumerate(feed.epoch(1)):
+        held = sorted(int(v) for v in x[:, 0, 0, 0])
+        text = feed.locate(1, i)
+        if kind == "resident" and not shuffle:
+            assert text == f"snapshots {held[0]} to {held[-1]}"
+        else:
+            assert text.endswith("snapshots " + ", ".join(map(str, held)))
