@@ -37,7 +37,7 @@ def denoise(
     device: str,
     overwrite: bool,
 ) -> Result:
-    """Write the snapshots in FILES as MODEL.rom restores them: without noise, without gaps.
+    """Restore the snapshots in FILES from noise and gaps.
 
     Every snapshot is encoded and decoded. A model that was trained on spoilt snapshots of the same
     flow restores most: `romae fit denoising`, `romae fit masked`. Files may exceed memory.

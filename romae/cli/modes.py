@@ -53,7 +53,7 @@ def modes(
     device: str,
     overwrite: bool,
 ) -> Result:
-    """Modes of the snapshots in FILES: shapes, energies, convergence, frequencies.
+    """Write the modes of FILES, their energies and frequencies.
 
     \b
     romae modes wake.nc -o modes

@@ -53,7 +53,7 @@ def sweep(
     data: DataOptions,
     device: str,
 ) -> Result:
-    """Fit kinds of reducers at several latent sizes, and say where the elbow is.
+    """Fit reducers at several sizes, and find the elbow.
 
     \b
     romae sweep wake.nc --kinds pod,pod-ae --latent 1,2,4,8 --seeds 3 --jobs 2 -o sweep
