@@ -132,14 +132,14 @@ class Points(Times):
         affine, n = self.affine, self.shape[1]
         f, done = affine.factor.to(P.dtype), Pass.begin(P, P.shape[1] if power else 0)
         C = torch.empty((len(P), n), dtype=P.dtype, device=P.device)
-        whole = P.double().sum(1)
+        whole = P.double().sum(1).to(P.dtype)
         for a in range(0, n, WIDTH):
             part = slice(a, min(a + WIDTH, n))
             X = affine.prepare(self.Y[:, part], P.dtype, part)
             shift = affine.shift[part].to(P.dtype)
             c = torch.mm(P, X, out=C[:, part])
             if not affine.explicit:
-                c -= torch.outer(whole.to(P.dtype), shift)
+                c.addr_(whole, shift, alpha=-1)
             c *= f[part]
             if power:
                 c = c * f[part]

@@ -114,7 +114,7 @@ def _from_sketch(
 
     done = A.project(V, total is None, save, state)
     total = done.total if total is None else total
-    s2, R = eigenpairs(gram(done.D))
+    s2, R = eigenpairs(done.G if bool(done.G.any()) else gram(done.D))
     if total <= 0 or float(s2[0]) == 0:
         return nothing(A)
     k, enough = count(s2, rank, total)

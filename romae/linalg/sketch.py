@@ -28,7 +28,7 @@ from torch import Tensor
 
 BUCKETS, FEWEST = 160, 100  # for every direction wanted
 ROWS = 64  # of X at a time: a piece of the sketch that stays in the cache
-RESOLVED = 1e-3  # of s_1: smaller ones need B B^T in float64
+RESOLVED = 1e-3  # of s_1: smaller ones need the products of B B^T in float64
 
 
 @dataclass(frozen=True)
@@ -109,23 +109,31 @@ def leading(B: Tensor, rank: int | float, spare: int) -> tuple[Tensor, Tensor, f
     l is ``rank``, or as many as hold that fraction of the energy, and ``spare``. B loses its mean.
     """
     B -= B.mean(0)
-    for dtype in (B.dtype, torch.float64):  # float64 where float32 does not resolve the last
-        G = _gram(B.to(dtype))
-        total = float(G.trace())
-        e, V = eigh(G, rank + spare if isinstance(rank, int) else len(G))
+    for G, resolved in _grams(B):
+        total = float(G.double().trace())
+        e, V = (x.double() for x in eigh(G, rank + spare if isinstance(rank, int) else len(G)))
         e, V = e.flip(0).clamp(min=0), V.flip(1)
         below = e.cumsum(0) < rank * total
         size = len(e) if isinstance(rank, int) else min(int(below.sum()) + 1 + spare, len(e))
-        if e[size - 1] > RESOLVED**2 * e[0]:
+        if e[size - 1] > resolved**2 * e[0]:
             break
     return V[:, :size].T.contiguous(), e[:size], total
 
 
+def _grams(B: Tensor) -> Iterator[tuple[Tensor, float]]:
+    """B B^T more and more precisely, each with the smallest s over s_1 that it resolves."""
+    if B.dtype == torch.float32:
+        G = _gram(B)
+        yield G.clone(), 10 * RESOLVED
+        yield G.double(), RESOLVED
+    yield _gram(B.double()), 0.0
+
+
 def _gram(B: Tensor) -> Tensor:
-    """B B^T as float64, of products in the type of B."""
+    """B B^T in the type of B."""
     if B.device.type == "cpu":  # numpy knows that both are the same, and does half of the work
-        return torch.from_numpy(B.numpy() @ B.numpy().T).double()
-    return (B @ B.T).double()
+        return torch.from_numpy(B.numpy() @ B.numpy().T)
+    return B @ B.T
 
 
 def eigh(G: Tensor, size: int) -> tuple[Tensor, Tensor]:
