@@ -117,7 +117,8 @@ def leading(B: Tensor, rank: int | float, spare: int) -> tuple[Tensor, Tensor, f
         size = len(e) if isinstance(rank, int) else min(int(below.sum()) + 1 + spare, len(e))
         if e[size - 1] > resolved**2 * e[0]:
             break
-    return V[:, :size].T.contiguous(), e[:size], total
+    Q, R = torch.linalg.qr(V[:, :size])  # single precision leaves them orthonormal to 1e-6
+    return (Q * R.diagonal().sign()).T.contiguous(), e[:size], total
 
 
 def _grams(B: Tensor) -> Iterator[tuple[Tensor, float]]:
