@@ -36,18 +36,39 @@ def block_bytes(memory: int) -> int:
 def rows(
     snapshots: Snapshots, first: int = 0, *, memory: int = 0
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Snapshots as stored from row ``first`` on, (row, (b, n)), 0 at masked points."""
+    """Snapshots as stored from row ``first`` on, (row, (b, n)), 0 at masked points.
+
+    The memory of a block is used again: it is valid until the next one is asked for.
+    """
     mask = snapshots.layout.mask
     firsts = np.cumsum([0, *snapshots.lengths])
+    ranges = snapshots.block_ranges(block_bytes(memory))
+    buffers = Buffers(snapshots)
 
     def read(case: int, start: int, stop: int) -> tuple[int, np.ndarray]:
-        values = snapshots.read_raw(start, stop, case)
+        values = buffers.read(case, start, stop)
         if mask is not None:
             np.copyto(values, 0, where=~mask)
         return int(firsts[case]) + start, values.reshape(len(values), -1)
 
-    ranges = snapshots.block_ranges(block_bytes(memory))
     return read_ahead(partial(read, *r) for r in ranges if firsts[r[0]] + r[1] >= first)
+
+
+class Buffers:
+    """Blocks read into two arrays in turn: fresh memory would cost as much as the reading."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self.snapshots = snapshots
+        self.spare: list[np.ndarray] = []
+
+    def read(self, case: int, start: int, stop: int) -> np.ndarray:
+        """(b, C, *space) as stored, valid until the second read after this one."""
+        used = self.spare.pop(0) if len(self.spare) == 2 else np.empty(0)
+        if len(used) < stop - start:
+            shape = (stop - start, *self.snapshots.shape[1:])
+            used = np.empty(shape, self.snapshots.dtype)
+        self.spare.append(used)
+        return self.snapshots.read_raw(start, stop, case, out=used[: stop - start])
 
 
 class FirstLook:
@@ -69,6 +90,7 @@ class FirstLook:
         self.B: Tensor | None = None
         if snapshots.nbytes <= memory or self.view is not None:
             self.X = np.empty(shape, snapshots.dtype) if self.view is None else self.view
+        self.buffers = Buffers(snapshots)
         self.sketcher: Sketcher | None = None
         sizes = (layout.size // layout.channels,) * layout.channels
         self.sketch = sketch_for(sizes, rank, T) if self.method == "randomized" else None
@@ -76,9 +98,11 @@ class FirstLook:
 
     def survey(self) -> Survey:
         """One pass over the snapshots."""
-        return survey(
+        found = survey(
             self.snapshots, nbytes=block_bytes(self.memory), read=self._read, each=self._each
         )
+        self.buffers.spare.clear()
+        return found
 
     def start(self, scale: np.ndarray) -> Tensor | None:
         """B of the scaled fluctuations; ``scale`` (C,)."""
@@ -89,7 +113,7 @@ class FirstLook:
 
     def _read(self, start: int, stop: int, case: int) -> np.ndarray:
         if self.X is None:
-            return self.snapshots.read_raw(start, stop, case)
+            return self.buffers.read(case, start, stop)
         first = int(self.firsts[case])
         own = self.X[first + start : first + stop].reshape(-1, *self.snapshots.shape[1:])
         if self.view is None:
