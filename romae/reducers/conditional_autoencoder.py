@@ -132,7 +132,7 @@ class ConditionalAutoencoder(PODAutoencoder):
         *,
         condition: Sequence[str] | None = None,
         modes: int | None = None,
-        hidden: Sequence[int] = (128, 128),
+        hidden: Sequence[int] = (128, 128, 128),
         act: Activation = "gelu",
         bottleneck: Bottleneck = Plain(),
         objective: Terms = MSE(),

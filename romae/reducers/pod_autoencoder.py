@@ -99,14 +99,16 @@ class PODAutoencoder(Autoencoder):
         :class:`romae.reducers.autoencoder.Autoencoder`.
     """
 
-    default_train = TrainConfig(steps=20_000)  # updates of a small dense network are cheap
+    # Updates of a small dense network are cheap. On validation data of four reference cases, three
+    # layers and Muon halve the error of two layers and AdamW in the same time.
+    default_train = TrainConfig(steps=8000, optimiser="muon", lr=6e-3)
 
     def __init__(
         self,
         latent: int = 2,
         *,
         modes: int | None = None,
-        hidden: Sequence[int] = (128, 128),
+        hidden: Sequence[int] = (128, 128, 128),
         act: Activation = "gelu",
         bottleneck: Bottleneck = Plain(),
         objective: Terms = MSE(),
