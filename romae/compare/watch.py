@@ -12,7 +12,7 @@ import xarray as xr
 
 from romae.compare.coding import BLOCK_BYTES, decode, encode, finite_blocks
 from romae.compare.deviations import Deviation, Moments, smoothed
-from romae.compare.ladders import Rung
+from romae.compare.ladders import Rung, along
 from romae.conventions import CASE, TIME
 from romae.errors import DataError
 from romae.fields import Snapshots
@@ -30,7 +30,6 @@ class Watch:
 
     def __init__(self, reducer: Any, ordinary: Snapshots, smooth: float) -> None:
         self.reducer, self.layout, self.smooth = reducer, reducer.layout, smooth
-        self.rung = Rung(reducer.name, reducer.latent, reducer)
         self.groups = unit_groups([f.units for f in self.layout.fields])
         halves = self._add_up(ordinary)
         scale = np.asarray(reducer.scaling.scale, float)
@@ -44,11 +43,11 @@ class Watch:
         fluctuation = FluctuationSums(self.layout.quadrature, mean)
         halves = [Moments(), Moments()]
         with track(len(ordinary), "ordinary errors") as task:
-            for values, cut in _halved(ordinary):
+            for case, start, values, error in self._errors(ordinary):
                 fluctuation.add(values)
-                error = self._smooth(self._error(values))
-                halves[0].add(error[:cut])
-                halves[1].add(error[cut:])
+                e, cut = self._smooth(error), _cut(ordinary, case, start, len(values))
+                halves[0].add(e[:cut])
+                halves[1].add(e[cut:])
                 task.advance(len(values))
         self.energy = fluctuation.energy
         if not (self.energy > 0).any():
@@ -62,9 +61,8 @@ class Watch:
         """Scores (T, 2) of each half with the mean and sigma of the other."""
         found = []
         with track(len(ordinary), "ordinary scores") as task:
-            for values, cut in _halved(ordinary):
-                error = self._error(values)
-                e = self._smooth(error)
+            for case, start, values, error in self._errors(ordinary):
+                e, cut = self._smooth(error), _cut(ordinary, case, start, len(values))
                 q = np.concatenate([other[0].of(e[:cut]), other[1].of(e[cut:])])
                 found.append(np.stack([self._nrmse(error)[:, -1], _largest(q)], axis=1))
                 task.advance(len(values))
@@ -74,8 +72,7 @@ class Watch:
         """Per case (T, columns): both scores, NRMSE of the fields and of all, place in indices."""
         rows: list[list[np.ndarray]] = [[] for _ in range(snapshots.cases)]
         with track(len(snapshots), "detecting") as task:
-            for case, values in finite_blocks(snapshots, BLOCK_BYTES):
-                error = self._error(values)
+            for case, _, values, error in self._errors(snapshots):
                 smooth = self._smooth(error)
                 q = self.deviation.of(smooth)
                 relative = self._nrmse(error)
@@ -93,8 +90,12 @@ class Watch:
         import dask
         import dask.array as da
 
+        before = getattr(self.reducer, "window", 1) - 1  # snapshots that a latent looks back
+
         def block(case: int, start: int, stop: int) -> np.ndarray:
-            error = self._error(snapshots.read(start, stop, case))
+            first = max(0, start - before)
+            values = snapshots.read(first, stop, case)
+            error = self._error(along(self.reducer, snapshots, case), values)[start - first :]
             return self.deviation.of(self._smooth(error)).astype(np.float32)
 
         later, shape = dask.delayed(block, pure=False), self.layout.shape
@@ -110,8 +111,18 @@ class Watch:
         attrs = {"units": "1", "long_name": "deviation of the error, in standard deviations"}
         return xr.DataArray(maps, coords, (*like.dims, *self.layout.space), attrs=attrs)
 
-    def _error(self, values: np.ndarray) -> np.ndarray:
-        guess = decode(self.rung, encode(self.reducer, values))
+    def _errors(self, snapshots: Snapshots) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """(case, index in the case, values, their errors) batch by batch."""
+        now, start, own = -1, 0, self.reducer
+        for case, values in finite_blocks(snapshots, BLOCK_BYTES):
+            if case != now:
+                now, start, own = case, 0, along(self.reducer, snapshots, case)
+            yield case, start, values, self._error(own, values)
+            start += len(values)
+
+    def _error(self, reducer: Any, values: np.ndarray) -> np.ndarray:
+        rung = Rung(reducer.name, reducer.latent, reducer)
+        guess = decode(rung, encode(reducer, values))
         return np.where(self.layout.valid, guess - values, 0.0)
 
     def _smooth(self, error: np.ndarray) -> np.ndarray:
@@ -125,10 +136,6 @@ def _largest(q: np.ndarray) -> np.ndarray:
     return np.nanmax(q.reshape(len(q), -1), axis=1)
 
 
-def _halved(snapshots: Snapshots) -> Iterator[tuple[np.ndarray, int]]:
-    """Every block, and how many of its snapshots lie in the first half of their case."""
-    before, start = -1, 0
-    for case, values in finite_blocks(snapshots, BLOCK_BYTES):
-        start = start if case == before else 0
-        yield values, int(np.clip(snapshots.lengths[case] // 2 - start, 0, len(values)))
-        before, start = case, start + len(values)
+def _cut(snapshots: Snapshots, case: int, start: int, count: int) -> int:
+    """How many of ``count`` snapshots from ``start`` on lie in the first half of their case."""
+    return int(np.clip(snapshots.lengths[case] // 2 - start, 0, count))

@@ -11,7 +11,7 @@ from romae.compare.deviations import Deviation, Moments, smoothed
 from romae.compare.roc import auc, calibrated, roc
 from romae.errors import DataError, GridMismatchError, OptionError
 from romae.fields import Field, Layout, open_snapshots
-from romae.reducers import POD
+from romae.reducers import POD, SequenceAutoencoder, TrainConfig
 
 
 def bumped(data: xr.Dataset, times: slice, y: int, x: int, size: float) -> xr.Dataset:
@@ -98,6 +98,15 @@ def test_blocks_do_not_matter(parts, monkeypatch):
     whole = found_of(parts).load()
     monkeypatch.setattr(watch, "BLOCK_BYTES", 3 * parts[2].layout.size * 8)
     xr.testing.assert_allclose(found_of(parts).load(), whole, rtol=1e-3, atol=1e-3)  # float32
+
+
+def test_a_reducer_that_looks_back_sees_the_same_in_any_blocks(wake, monkeypatch):
+    train, ordinary, test = open_snapshots(wake).split(0.5, 0.25, 0.25)
+    short = TrainConfig(steps=20)
+    model = SequenceAutoencoder(2, window=4, width=8, train=short).fit(train, ordinary)
+    whole = found_of((model, ordinary, test)).load()
+    monkeypatch.setattr(watch, "BLOCK_BYTES", 3 * test.layout.size * 8)
+    xr.testing.assert_allclose(found_of((model, ordinary, test)).load(), whole, 1e-3, 1e-3)
 
 
 def test_units_do_not_matter(parts, wake):
