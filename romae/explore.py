@@ -73,13 +73,19 @@ def interpolate_cases(
                         (CASE, TIME, LATENT), name="latents")  # fmt: skip
 
 
-def sample_states(model: Any, data: Any, n: int = 16, *, seed: int = 0) -> xr.DataArray:
+def sample_states(
+    model: Any, data: Any | None = None, n: int = 16, *, seed: int = 0
+) -> xr.DataArray:
     """Latents (time, latent) of ``n`` new states that scatter as those of ``data`` do.
 
-    ``data``: snapshots, or latents that ``encode`` gave. ``time`` numbers the draws: they are
-    states, not a trajectory.
+    ``data``: snapshots, or latents that ``encode`` gave; None draws from the prior of a variational
+    model. ``time`` numbers the draws: they are states, not a trajectory. Raises
+    :class:`OptionError` for a model without a prior where there are no data.
     """
     check_whole("n", n)
+    if data is None:
+        drawn = _prior(model, n, seed)
+        return _latents(drawn, np.arange(n), "number of the draw")
     z, _ = _known(model, data)
     rng = np.random.default_rng(seed)
     count, k = z.shape
@@ -90,6 +96,23 @@ def sample_states(model: Any, data: Any, n: int = 16, *, seed: int = 0) -> xr.Da
     picked = z[rng.integers(count, size=n)]
     new = mean + (picked + width * mixture - mean) / np.sqrt(1 + width**2)
     return _latents(new.astype(np.float32), np.arange(n), "number of the draw")
+
+
+def _prior(model: Any, n: int, seed: int) -> np.ndarray:
+    """(n, k) draws of the prior that the latents were trained towards."""
+    import torch
+
+    reducer = getattr(model, "reducer", model)
+    squeeze = getattr(getattr(reducer, "module", None), "squeeze", None)
+    drawn = None
+    if squeeze is not None:
+        drawn = squeeze.draw(n, torch.Generator().manual_seed(seed))
+    if drawn is None:
+        raise OptionError(
+            f"{reducer.name} has no prior to draw states from. Give data whose latents the states "
+            f"should scatter like, sample_states(model, snapshots), or fit a romae.VAE."
+        )
+    return np.asarray(drawn.numpy())
 
 
 def latent_map(

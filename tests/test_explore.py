@@ -163,3 +163,18 @@ def test_picture_and_command(pod, data, tmp_path, monkeypatch):
     assert json.loads(done.stdout)["snapshots"] == 150
     assert (tmp_path / "map.svg").read_text().startswith("<?xml")
     assert call(main, ["map", "pod.rom", "data.nc", "-o", "map.pdf"]).exit_code == 2
+
+
+def test_states_from_the_prior_of_a_variational_model(data):
+    train = romae.TrainConfig(steps=50)
+    model = romae.VAE(2, hidden=(8,), train=train).fit(data, device="cpu")
+    z = romae.sample_states(model, n=4000, seed=1)
+    assert abs(z.values.mean(0)).max() < 0.1
+    np.testing.assert_allclose(z.values.std(0), 1, atol=0.1)
+    assert romae.sample_states(model, n=4000, seed=1).identical(z)
+    assert model.decode(z[:3])["u"].sizes["time"] == 3
+
+
+def test_a_model_without_a_prior_asks_for_data(data):
+    with pytest.raises(OptionError, match=r"no prior.*sample_states\(model, snapshots\)"):
+        romae.sample_states(romae.POD(2).fit(data, device="cpu"))
