@@ -52,7 +52,7 @@ def _curve(ax: Axes, one: xr.Dataset, name: str, colour: str, marker: str) -> No
 
 
 def _shares(ax: Axes, result: xr.Dataset, names: list[str]) -> None:
-    """Bars: the share of redrawn sweeps with the elbow at each size; the last means none was seen."""
+    """Bars: the share of redrawn sweeps with the elbow at each size; last, those without one."""
     table, number = colours(names), result.sizes["kind"]
     sizes = result["latent"].values
     place = np.arange(len(sizes))
