@@ -152,6 +152,16 @@ class Autoencoder(Reducer):
             **self._share(shuffle),
         )
 
+    def _resident(self, w: Any, data: FitData, shuffle: bool) -> ResidentFeed:
+        """Batches of working coordinates ``w`` (T, ...) that are in memory."""
+        return ResidentFeed(
+            w,
+            batch=self.train.batch_for(len(data.snapshots)),
+            shuffle=shuffle,
+            seed=self.train.seed,
+            **self._share(shuffle),
+        )
+
     def _share(self, training: bool) -> dict[str, int]:
         """The ranks of torchrun share what they train on; each validates on everything."""
         ranks = here() if training else Ranks()

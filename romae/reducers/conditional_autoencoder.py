@@ -29,7 +29,6 @@ import xarray as xr
 from torch import Tensor
 
 from romae.errors import DataError, OptionError, nearest
-from romae.feed import ResidentFeed
 from romae.fields import Snapshots
 from romae.nets.activations import Activation
 from romae.nets.bottlenecks import Bottleneck, Plain, Squeeze
@@ -237,14 +236,7 @@ class ConditionalAutoencoder(PODAutoencoder):
             w = torch.cat([coder.tell(x, c[case]) for case, x in batches])
             if shuffle:  # the training data
                 coder.start(w)
-        batch = self.train.batch_for(len(data.snapshots))
-        return ResidentFeed(
-            w,
-            batch=batch,
-            shuffle=shuffle,
-            seed=self.train.seed,
-            **self._share(shuffle),
-        )
+        return self._resident(w, data, shuffle)
 
     def _fitted_scalars(self) -> dict[str, Any]:
         return {**super()._fitted_scalars(), "_told": self._told}

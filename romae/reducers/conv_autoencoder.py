@@ -17,22 +17,21 @@ decomposition with convolutional neural networks for fluid dynamics"; Shi et al.
 
 from typing import get_args
 
-import numpy as np
+from torch import nn
 
 from romae.errors import DataError, OptionError, check_option, check_whole
 from romae.fields import Snapshots
-from romae.linalg import Decomposition
 from romae.nets.activations import Activation
-from romae.nets.bottlenecks import Bottleneck, Plain
+from romae.nets.bottlenecks import Bottleneck, Plain, Squeeze
 from romae.nets.conv import ConvDecoder, ConvEncoder
 from romae.nets.grid import ConvSpec, Down, Grid, Up
-from romae.reducers.autoencoder import Autoencoder, Scale, Terms
-from romae.reducers.network_coder import NetworkCoder, ResidualCoder, residual_coder
+from romae.reducers.autoencoder import Scale, Terms
+from romae.reducers.residual_autoencoder import ResidualAutoencoder
 from romae.train import TrainConfig
 from romae.train.objective import MSE, Corruption
 
 
-class ConvAutoencoder(Autoencoder):
+class ConvAutoencoder(ResidualAutoencoder):
     """Convolutional autoencoder for 1-D, 2-D and 3-D grids of any size; see the module.
 
     Parameters
@@ -104,15 +103,7 @@ class ConvAutoencoder(Autoencoder):
             )
         super().check_size(snapshots)
 
-    def _start(self, pod: Decomposition, snapshots: int) -> NetworkCoder:
-        coder = self._coder(pod.modes[: self.latent])
-        coder.measure(pod.s, pod.total, snapshots, float(self.layout.quadrature.sum()))
-        return coder
-
-    def _build(self) -> NetworkCoder:
-        return self._coder(np.zeros((self.inside, self.layout.size)))
-
-    def _coder(self, modes: np.ndarray) -> ResidualCoder:
+    def _networks(self, squeeze: Squeeze) -> tuple[nn.Module, nn.Module]:
         layout = self.layout
         grid = Grid(layout.shape, layout.periodic)
         plan = grid.plan(self.patch, None if self.widths is None else len(self.widths) - 1)
@@ -127,7 +118,5 @@ class ConvAutoencoder(Autoencoder):
             self.down,
             self.up,
         )
-        squeeze = self.bottleneck.module(self.inside)
         encoder = ConvEncoder(layout.channels, squeeze.width, spec)
-        decoder = ConvDecoder(self.inside, layout.channels, spec)
-        return residual_coder(layout, modes, squeeze, encoder, decoder)
+        return encoder, ConvDecoder(self.inside, layout.channels, spec)

@@ -18,19 +18,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, get_args
 
-import numpy as np
 from torch import Tensor, nn
 
 from romae.errors import OptionError, check_option, check_whole
 from romae.fields import Snapshots
-from romae.linalg import Decomposition
 from romae.nets.activations import Activation
-from romae.nets.bottlenecks import Bottleneck, Plain
+from romae.nets.bottlenecks import Bottleneck, Plain, Squeeze
 from romae.nets.dense import MLP
-from romae.reducers.autoencoder import Autoencoder, Feed, Scale, Terms
+from romae.reducers.autoencoder import Feed, Scale, Terms
 from romae.reducers.data import FitData
 from romae.reducers.layerwise import pretrain_layers
-from romae.reducers.network_coder import NetworkCoder, ResidualCoder, residual_coder
+from romae.reducers.network_coder import NetworkCoder, ResidualCoder
+from romae.reducers.residual_autoencoder import ResidualAutoencoder
 from romae.train import TrainConfig
 from romae.train.objective import MSE, Corruption
 
@@ -39,7 +38,7 @@ Pretrain = Literal["none", "layers"]
 MOST_WEIGHTS = 100_000_000  # 0.4 GB to store, four times that to train
 
 
-class DenseAutoencoder(Autoencoder):
+class DenseAutoencoder(ResidualAutoencoder):
     """Autoencoder whose dense networks see every point of the fields; see the module.
 
     ``fit`` refuses grids and widths of more than 1e8 weights with an OptionError.
@@ -96,24 +95,12 @@ class DenseAutoencoder(Autoencoder):
             )
         super().check_size(snapshots)
 
-    def _start(self, pod: Decomposition, snapshots: int) -> NetworkCoder:
-        coder = self._coder(pod.modes[: self.latent])
-        coder.measure(pod.s, pod.total, snapshots, float(self.layout.quadrature.sum()))
-        return coder
-
-    def _build(self) -> NetworkCoder:
-        return self._coder(np.zeros((self.inside, self.layout.size)))
-
-    def _coder(self, modes: np.ndarray) -> ResidualCoder:
-        n, squeeze = self.layout.size, self.bottleneck.module(self.inside)
-        widths, act = self.hidden, self.act
+    def _networks(self, squeeze: Squeeze) -> tuple[nn.Module, nn.Module]:
+        n, widths, act = self.layout.size, self.hidden, self.act
         encoder = MLP(n, squeeze.width, hidden=widths, act=act, zero_last=True)
         decoder = MLP(self.inside, n, hidden=widths[::-1], act=act, zero_last=True)
         shape = (self.layout.channels, *self.layout.shape)
-        return residual_coder(
-            self.layout,
-            modes,
-            squeeze,
+        return (
             nn.Sequential(nn.Flatten(), encoder),
             nn.Sequential(decoder, nn.Unflatten(1, shape)),
         )

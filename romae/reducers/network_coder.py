@@ -15,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from romae.fields import Layout
 from romae.nets.bottlenecks import Squeeze
 from romae.reducers.coder import Coder
-from romae.reducers.pod import LinearCoder, linear_coder
+from romae.reducers.pod import LinearCoder
 
 
 class NetworkCoder(Coder):
@@ -147,13 +146,3 @@ class ResidualCoder(NetworkCoder):
         """White noise, none where masked."""
         noise = torch.randn_like(w)
         return noise if self.valid is None else noise * self.valid
-
-
-def residual_coder(
-    layout: Layout, modes: np.ndarray, squeeze: Squeeze, encoder: nn.Module, decoder: nn.Module
-) -> ResidualCoder:
-    """Residual coder on the scaled ``modes`` (k, n) that knows the mask of ``layout``."""
-    valid = None
-    if layout.mask is not None:
-        valid = torch.from_numpy(layout.valid.astype(np.float32))
-    return ResidualCoder(linear_coder(layout, modes), squeeze, encoder, decoder, valid)

@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from romae.errors import check_option, check_whole
-from romae.feed import ResidentFeed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
 from romae.nets.activations import Activation
@@ -149,14 +148,7 @@ class PODAutoencoder(Autoencoder):
         with torch.no_grad():
             batches = scaled_batches(snapshots, data.scaling, data.device)
             parts = [coder.work(x) for _, x in batches]
-        batch = self.train.batch_for(len(data.snapshots))
-        return ResidentFeed(
-            torch.cat(parts),
-            batch=batch,
-            shuffle=shuffle,
-            seed=self.train.seed,
-            **self._share(shuffle),
-        )
+        return self._resident(torch.cat(parts), data, shuffle)
 
     def _fitted_scalars(self) -> dict[str, Any]:
         return {**super()._fitted_scalars(), "_kept": self._kept}

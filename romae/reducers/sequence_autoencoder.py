@@ -26,7 +26,6 @@ import xarray as xr
 from torch import Tensor
 
 from romae.errors import check_option, check_whole
-from romae.feed import ResidentFeed
 from romae.fields import Snapshots
 from romae.nets.bottlenecks import Bottleneck, Plain, Squeeze
 from romae.nets.sequence import Cell, SequenceDecoder, SequenceEncoder
@@ -172,11 +171,8 @@ class SequenceAutoencoder(PODAutoencoder):
                 for a, b in pairwise(firsts.tolist())
             ]
         )
-        batch = self.train.batch_for(len(data.snapshots))
-        windows = cast(Tensor, Windows(frames, rows.to(frames.device)))
-        return ResidentFeed(
-            windows, batch=batch, shuffle=shuffle, seed=self.train.seed, **self._share(shuffle)
-        )
+        windows = Windows(frames, rows.to(frames.device))
+        return self._resident(windows, data, shuffle)
 
     def along(self, source: Snapshots | xr.DataArray, case: int) -> Self:
         """The same, remembering the last snapshots that it encoded."""
