@@ -47,9 +47,15 @@ SIZES = {
 # Arguments other than the defaults of the class, the same for every latent size and seed.
 OPTIONS: dict[tuple[str, str], dict] = {
     ("A", "ConvAutoencoder"): {"train": {"steps": 4000, "batch": 128}},
-    ("C", "ConvAutoencoder"): {"train": {"steps": 3000, "batch": 32}},
+    ("C", "ConvAutoencoder"): {
+        "train": {"steps": 1500, "batch": 32, "optimiser": "adamw", "lr": 2e-3}
+    },
     ("F30", "ConvAutoencoder"): {"train": {"steps": 2000, "batch": 64}},
-    ("H", "PODAutoencoder"): {"act": "sine"},
+    ("H", "PODAutoencoder"): {
+        "act": "sine",
+        "hidden": [128, 128],
+        "train": {"steps": 20_000, "optimiser": "adamw", "lr": 2e-3},
+    },
     ("H", "ConvAutoencoder"): {"train": {"steps": 800}},
     ("W", "ConvAutoencoder"): {"train": {"steps": 1200, "batch": 16}},
 }
