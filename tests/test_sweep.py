@@ -14,7 +14,7 @@ from romae.study import sweep
 from romae.study.ledger import Ledger
 from romae.study.sweeping import collect, make_plan, sentences
 
-QUICK = {"pod-ae": {"train": {"steps": 3}, "modes": 6, "hidden": [8]}}
+QUICK = {"pod-ae": {"train": {"steps": 3, "lr": 1e-6}, "modes": 6, "hidden": [8]}}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ class Restless(Still):
     """Another forecast every time."""
 
     def _rollout(self, history, steps):
-        return history[-1] + np.random.default_rng().normal(size=(steps, history.shape[1]))
+        return history[-1] + 0.1 * np.random.default_rng().normal(size=(steps, history.shape[1]))
 
 
 def test_somebody_elses(latents):
