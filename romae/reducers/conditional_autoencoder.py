@@ -68,7 +68,9 @@ class ConditionalCoder(PODCoordinatesCoder):
 
     def start(self, w: Tensor) -> None:
         """Set B and R by the training coordinates ``w`` (T, m + p)."""
-        a, c = w[:, : self.m].double(), F.pad(w[:, self.m :], (0, 1), value=1.0).double()
+        # On the host: LAPACK alone has gelsd, which stands parameters that depend on each other.
+        w = w.cpu().double()
+        a, c = w[:, : self.m], F.pad(w[:, self.m :], (0, 1), value=1.0)
         B = torch.linalg.lstsq(c, a, driver="gelsd").solution.T
         rest = a - c @ B.T
         _, R = torch.linalg.eigh(rest.T @ rest)
