@@ -22,7 +22,7 @@ from romae.nets.bottlenecks import (
     VectorQuantised,
 )
 from romae.train.adversarial import Adversarial
-from romae.train.corruptions import Masking, Noise, Patches, SensorDropout
+from romae.train.corruptions import Masking, Noise, Patches, SensorDropout, Shifts
 from romae.train.objective import MSE, Corruption, Term
 from romae.train.penalties import Contractive
 from romae.train.physics import Divergence, Physics
@@ -48,6 +48,7 @@ __all__ = [
     "Relative",
     "Saturated",
     "SensorDropout",
+    "Shifts",
     "Sparse",
     "Spectral",
     "Term",

@@ -4,6 +4,7 @@
     masking    single values replaced by the temporal mean
     sensors    all fields known at a few random points only, others by the temporal mean
     patches    blocks of cells replaced by the temporal mean
+    shifts     x(r - s), s random along the periodic axes; the target is shifted with it
 
 New ones are drawn for every update. A model trained so restores what is missing or noisy: it has
 learnt the shapes that its training data took. Sources: Vincent et al. 2008 (denoising
@@ -101,6 +102,49 @@ class Patches(Corruption):
             return kept
 
         return _hide(seen)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shifts(Corruption):
+    """Every snapshot moved by a random number of cells along each periodic axis, target and all.
+
+    For flows whose law is the same everywhere along those axes (homogeneous turbulence, waves on a
+    periodic box): a few trajectories stand for all their copies elsewhere. Wrong where the place
+    matters (a forcing, a body, a topography along the axis).
+    """
+
+    kind: ClassVar[str] = "shifts"
+    moves: ClassVar[bool] = True
+
+    def prepare(self, frame: Frame) -> Corrupt:
+        """See the module."""
+        periodic = [i for i, wraps in enumerate(frame.layout.periodic, 2) if wraps]
+        if not periodic:
+            raise OptionError(
+                f"shifts need a periodic axis, and none of {', '.join(frame.layout.space)} is. "
+                "Leave corruption out, or open the data with periodic=[...]."
+            )
+        if frame.layout.mask is not None:
+            raise OptionError(
+                "shifts move the masked points too, and this grid has a mask, which stays where it "
+                "is. Leave corruption out."
+            )
+
+        def move(coder: Any, w: Tensor) -> Tensor:
+            x = coder.show(w)
+            for axis in periodic:
+                x = _roll(x, axis)
+            return coder.put(w, x)
+
+        return move
+
+
+def _roll(x: Tensor, axis: int) -> Tensor:
+    """``x`` (B, C, *space), each snapshot moved cyclically along ``axis`` by a number of its own."""
+    n = x.shape[axis]
+    places = torch.arange(n, device=x.device) + torch.randint(n, (len(x), 1), device=x.device)
+    shape = [len(x), *(n if i == axis else 1 for i in range(1, x.ndim))]
+    return x.gather(axis, (places % n).view(shape).expand_as(x))
 
 
 def _hide(seen: Callable[[Tensor], Tensor]) -> Corrupt:

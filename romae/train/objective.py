@@ -95,7 +95,12 @@ Corrupt = Callable[[Any, Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Corruption(Part):
-    """What is done to the snapshots that the encoder sees while training; targets stay clean."""
+    """What is done to the snapshots that the encoder sees while training; targets stay clean.
+
+    Unless ``moves``: then the target is moved with what is seen, and both are new clean data.
+    """
+
+    moves: ClassVar[bool] = False
 
     def prepare(self, frame: Frame) -> Corrupt:
         """A function (coder, w) -> w~ of the same shape, random by torch's generator."""
@@ -113,11 +118,14 @@ class Training(nn.Module):
         self.measures = [(t.weight, t.prepare(frame)) for t in terms]
         self.learnt = nn.ModuleList(m for _, m in self.measures if isinstance(m, nn.Module))
         self.corrupt = None if corruption is None else corruption.prepare(frame)
+        self.moves = corruption is not None and corruption.moves
 
     def forward(self, w: Tensor, progress: float) -> Tensor:
         """J of one batch ``w``."""
         coder = self.coder
-        seen = w if self.corrupt is None else self.corrupt(coder, w)
+        as_it_is = self.corrupt is None or (self.moves and not self.training)
+        seen = w if as_it_is else self.corrupt(coder, w)
+        w = seen if self.moves else w
         h = coder.analyse(seen)
         z, penalty = coder.squeeze(h, progress)
         output = coder.rebuild(coder.squeeze.expand(z), seen)

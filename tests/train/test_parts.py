@@ -15,7 +15,7 @@ from romae.config import as_table, read_arguments
 from romae.errors import DataError, OptionError
 from romae.fields import Scaling, open_snapshots, survey
 from romae.train.derivatives import Derivatives
-from romae.train.objective import Frame, Step
+from romae.train.objective import Frame, Step, Training
 
 
 def vorticity(fields, derivative):
@@ -103,10 +103,12 @@ def value(term, frame, x, y):
 def test_every_term_and_corruption_is_tried_here():
     penalties = {"contractive"}  # of latents: tests/reducers
     assert set(parts.Term.kinds()) - penalties <= set(EXAMPLES)
-    assert set(parts.Corruption.kinds()) == set(HIDING)
+    assert set(parts.Corruption.kinds()) == {*HIDING, "shifts"}
 
 
-@pytest.mark.parametrize("part", [*EXAMPLES.values(), *HIDING.values()], ids=lambda p: p.kind)
+@pytest.mark.parametrize(
+    "part", [*EXAMPLES.values(), *HIDING.values(), parts.Shifts()], ids=lambda p: p.kind
+)
 def test_a_part_comes_back_from_its_table(part):
     def function(term: parts.Term | None = None, corruption: parts.Corruption | None = None):
         pass
@@ -241,6 +243,57 @@ def test_hidden_values_are_the_mean_and_as_many_as_asked(kind, share, frame):
         assert bool((hidden == hidden[:, :1]).all())  # all fields together
     again = HIDING[kind].prepare(frame)(frame.coder, x)
     assert not torch.equal(again, seen)
+
+
+def test_shifts_move_each_snapshot_as_a_whole_along_the_periodic_axes(frame):
+    frame, x = frame
+    torch.manual_seed(0)
+    moved = parts.Shifts().prepare(frame)(frame.coder, x)
+    places = []
+    for before, after in zip(x, moved, strict=True):
+        found = [
+            (i, j)
+            for i, j in np.ndindex(*x.shape[2:])
+            if torch.equal(before.roll((i, j), (1, 2)), after)
+        ]
+        assert len(found) == 1
+        places += found
+    assert len(set(places)) > len(x) / 2  # each by a number of its own, along both axes
+
+
+def test_shifts_leave_nothing_to_learn_where_the_model_follows_them(frame):
+    frame, x = frame
+
+    class Perfect(Fields):
+        """A coder that loses nothing."""
+
+        squeeze = parts.Plain().module(1)
+
+        def analyse(self, w):
+            return w
+
+        def rebuild(self, z, w):
+            return z
+
+    coder = Perfect()
+    coder.W = frame.coder.W
+    training = Training(coder, [parts.MSE()], parts.Shifts(), frame)
+    assert float(training.train()(x, 0.5)) == 0  # the target moves with what is seen
+    coder.rebuild = lambda z, w: x  # what stood there before is not asked for ...
+    assert float(training(x, 0.5)) > 0.1
+    assert float(training.eval()(x, 0.5)) == 0  # ... but when it is judged, nothing is moved
+
+
+def test_shifts_need_a_periodic_axis_and_no_mask(flow):
+    bounded, island = flow.copy(), flow.copy()
+    for axis in ("x", "y"):
+        bounded[axis] = bounded[axis].copy()
+        bounded[axis].attrs = {}
+    island["u"] = island.u.where((island.x > 1) | (island.y > 1))
+    for data, says in ((bounded, "none of y, x is"), (island, "has a mask")):
+        model = romae.PODAutoencoder(2, corruption=parts.Shifts())
+        with pytest.raises(OptionError, match=says):
+            model.fit(data, device="cpu")
 
 
 def test_noise_has_the_size_asked_for_in_every_working_coordinate(flow):
