@@ -62,6 +62,10 @@ class BundleError(RomaeError, ValueError):
     """A saved model cannot be opened: not a bundle, damaged, newer, unknown class."""
 
 
+class ArchiveError(RomaeError, ValueError):
+    """An archive cannot be decoded: damaged, foreign, newer than this romae."""
+
+
 class MissingDependencyError(RomaeError, ImportError):
     """An optional library is needed for what was asked."""
 

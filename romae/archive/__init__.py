@@ -1,0 +1,1 @@
+"""Archives of snapshots with a guaranteed error bound."""

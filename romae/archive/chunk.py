@@ -1,0 +1,276 @@
+"""One chunk: n snapshots of C fields to bytes, every value within its bound.
+
+    |x'_i - x_i| <= eps_c    for every value i of field c, compared in the stored dtype.
+
+Methods (:mod:`romae.archive.method`) see finite float64 and a slightly smaller bound,
+
+    eps' = eps (1 - 1e-4) - ulp(max |x|) / 2          (floating point; ulp of the stored dtype)
+    eps' = (floor(eps) + 1/2) (1 - 1e-4)              (integers: rounding to whole numbers is free)
+
+so that the cast to the stored dtype stays inside. What they decode to is compared with the
+source, value by value; values outside, and all values that are not finite, are stored by their
+bits. A field with eps = 0, or eps' <= 0, or more than 2^45 steps of 2 eps' across, goes to the
+lossless coder.
+
+    chunk  := b"rmc" version n C rank sizes method {field}*C payload {mask misses}*(lossy fields)
+    field  := dtype lossy eps eps' max-error sum-of-squares misses
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from romae.archive import scattered
+from romae.archive.exact import decode_exact, encode_exact
+from romae.archive.method import Method, UnsuitableError
+from romae.archive.pieces import Reader, Writer
+from romae.errors import ArchiveError
+
+MAGIC, VERSION = b"rmc", 1
+DTYPES = [
+    np.dtype(c) for c in ("f2", "f4", "f8", *(f"{k}{w}" for k in "iu" for w in (1, 2, 4, 8)), "?")
+]
+STEPS = 2.0**45
+LARGEST = 2**40  # values in a chunk; more is taken for damage
+
+
+@dataclass(frozen=True)
+class FieldFacts:
+    """What a chunk says about one of its fields."""
+
+    dtype: np.dtype
+    lossy: bool
+    eps: float
+    max_error: float
+    square_error: float  # sum over the values of (x' - x)^2, finite values only
+    misses: int  # finite values stored by their bits
+
+
+@dataclass(frozen=True)
+class ChunkFacts:
+    """What the head of a chunk says: shape (n, C, *space), method ("" if none), fields."""
+
+    method: str
+    shape: tuple[int, ...]
+    fields: tuple[FieldFacts, ...]
+
+
+def guarded(values: np.ndarray, eps: float) -> float:
+    """The bound eps' for methods, 0 for lossless; ``values``: the finite ones, stored dtype."""
+    dtype = values.dtype
+    if values.size == 0 or dtype.kind == "b" or not np.isfinite(eps):
+        return 0.0
+    low, high = float(values.min()), float(values.max())
+    if dtype.kind in "iu":
+        inner = (np.floor(eps) + 0.5) * (1 - 1e-4)
+        largest = max(abs(low), abs(high))
+        inner -= float(np.spacing(largest)) if largest > 2**52 else 0.0
+    else:
+        peak = values.dtype.type(max(abs(low), abs(high)))
+        with np.errstate(over="ignore"):
+            inner = eps * (1 - 1e-4) - float(np.spacing(peak)) / 2
+    if not inner > 0 or eps == 0 or high / STEPS - low / STEPS > 2 * inner:
+        return 0.0
+    return inner
+
+
+def cast(decoded: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Float64 ``decoded`` in the stored dtype: integers rounded and clipped to their range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if dtype.kind not in "iu":
+            return decoded.astype(dtype)
+        info = np.iinfo(dtype)
+        whole = np.rint(np.nan_to_num(decoded))
+        top = whole >= float(info.max)
+        safe = np.where(top, 0.0, np.maximum(whole, float(info.min))).astype(dtype)
+        safe[top] = info.max
+        return safe
+
+
+def errors(stored: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """|x' - x| in float64, rounded up for wide integers; NaN and infinities give NaN."""
+    if stored.dtype.kind in "iu":
+        unsigned = np.dtype(f"u{max(stored.itemsize, 1)}")
+        high, low = np.maximum(stored, source), np.minimum(stored, source)
+        gap = high.view(unsigned) - low.view(unsigned)  # modulo 2^w: exact
+        wide = gap.astype(np.float64)
+        return np.where(gap > 2**53, np.nextafter(wide, np.inf), wide)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.abs(stored.astype(np.float64) - source.astype(np.float64))
+
+
+def filled(x: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """x (n, *space) float64 with the value of the frame before, else the mean, where not finite."""
+    x = x.astype(np.float64)
+    if finite.all():
+        return x
+    mean = float(np.mean(x[finite] / 2)) * 2 if finite.any() else 0.0
+    x[~finite] = np.nan
+    last = np.full(x.shape[1:], mean)
+    for frame in x:
+        np.copyto(frame, last, where=np.isnan(frame))
+        last = frame
+    return x
+
+
+def encode_chunk(
+    x: np.ndarray | Sequence[np.ndarray],
+    eps: Sequence[float] | np.ndarray,
+    methods: Sequence[Method],
+    dtypes: Sequence[np.dtype | str | type] | None = None,
+) -> bytes:
+    """Bytes of a chunk, of the method that needs fewest.
+
+    ``x``: (n, C, *space), or C arrays (n, *space) in their own dtypes (needed for integers beyond
+    2^53). ``eps``: (C,) absolute bounds, 0 = exact. ``dtypes``: stored dtypes; ``x`` is cast to
+    them first, default its own. ``methods`` that raise :class:`UnsuitableError` are passed over;
+    with none left all fields are stored exactly.
+    """
+    fields = [x[:, c] for c in range(x.shape[1])] if isinstance(x, np.ndarray) else list(x)
+    if dtypes is not None:
+        fields = [np.asarray(f).astype(d) for f, d in zip(fields, dtypes, strict=True)]
+    fields = [np.asarray(f) for f in fields]
+    inner, filler = [], []
+    for f, e in zip(fields, eps, strict=True):
+        finite = np.isfinite(f)
+        inner.append(guarded(f[finite], float(e)))
+        filler.append(finite)
+    lossy = [c for c, e in enumerate(inner) if e > 0]
+    best: bytes | None = None
+    if lossy:
+        work = np.stack([filled(fields[c], filler[c]) for c in lossy], axis=1)
+        bounds = np.array([inner[c] for c in lossy])
+        for method in methods:
+            try:
+                payload, decoded = method.encode(work, bounds)
+            except UnsuitableError:
+                continue
+            data = _written(fields, eps, inner, filler, method.name, payload, decoded)
+            if best is None or len(data) < len(best):
+                best = data
+    raw = sum(f.nbytes for f in fields)
+    if best is None or len(best) > 0.4 * raw:  # may be noise below the bound of the lossless coder
+        data = _written(fields, eps, [0.0] * len(fields), filler, "", b"", None)
+        best = data if best is None or len(data) < len(best) else best
+    return best
+
+
+def _written(
+    fields: list[np.ndarray],
+    eps: Sequence[float] | np.ndarray,
+    inner: list[float],
+    finite: list[np.ndarray],
+    name: str,
+    payload: bytes,
+    decoded: np.ndarray | None,
+) -> bytes:
+    """The chunk, with every value of ``decoded`` (n, lossy fields, *space) compared."""
+    head, tail = Writer(), Writer()
+    n, *space = fields[0].shape if fields else (0,)
+    head.data += MAGIC
+    for value in (VERSION, n, len(fields), len(space), *space):
+        head.number(value)
+    head.block(name.encode())
+    place = 0
+    for x, bound, reduced, good in zip(fields, eps, inner, finite, strict=True):
+        head.number(DTYPES.index(x.dtype.newbyteorder("=")))
+        head.number(1 if reduced > 0 else 0)
+        head.real(float(bound))
+        if reduced == 0 or decoded is None:
+            tail.block(encode_exact(x))
+            continue
+        stored = cast(decoded[:, place], x.dtype)
+        place += 1
+        error = errors(stored, x)
+        ok = error <= bound  # NaN compares as false: a miss
+        missed = good & ~ok
+        kept = error[good & ok]
+        head.real(reduced)
+        head.real(float(kept.max(initial=0.0)))
+        head.real(float(np.sum(kept**2)))
+        head.number(int(missed.sum()))
+        tail.block(scattered.encode_mask(~good))
+        tail.block(scattered.encode_values(x[~good]))
+        tail.block(scattered.encode_places(missed))
+        tail.block(scattered.encode_values(x[missed]))
+    head.block(payload)
+    return bytes(head.data + tail.data)
+
+
+def _head(reader: Reader) -> tuple[ChunkFacts, list[float]]:
+    if reader.take(3) != MAGIC or (version := reader.number()) > VERSION:
+        raise ArchiveError(
+            f"A chunk begins with {reader.data[:4]!r}. Expected {MAGIC!r} and a version up to "
+            f"{VERSION}: damaged, or written by a newer romae; upgrade romae or restore a copy."
+        )
+    del version
+    n, count, rank = reader.number(), reader.number(), reader.number()
+    if rank > 32 or count > len(reader.data):
+        raise _damaged(f"{count} fields of {rank} axes")
+    space = tuple(reader.number() for _ in range(rank))
+    if int(np.prod((n, count, *space), dtype=object)) > LARGEST:
+        raise _damaged(f"shape {(n, count, *space)}")
+    method = reader.block().decode("ascii", "replace")
+    facts, inner = [], []
+    for _ in range(count):
+        code, lossy, eps = reader.number(), reader.number(), reader.real()
+        if code >= len(DTYPES):
+            raise _damaged(f"dtype number {code}")
+        inner.append(reader.real() if lossy else 0.0)
+        worst, squares = (reader.real(), reader.real()) if lossy else (0.0, 0.0)
+        misses = reader.number() if lossy else 0
+        facts.append(FieldFacts(DTYPES[code], bool(lossy), eps, worst, squares, misses))
+    return ChunkFacts(method, (n, count, *space), tuple(facts)), inner
+
+
+def _damaged(seen: str) -> ArchiveError:
+    return ArchiveError(
+        f"A chunk's head says {seen}. Expected what romae writes: the chunk is damaged, restore "
+        "it from a copy."
+    )
+
+
+def chunk_facts(data: bytes) -> ChunkFacts:
+    """Method, shape and errors of a chunk, from its head alone.
+
+    Raises :class:`ArchiveError` for bytes that are no chunk.
+    """
+    return _head(Reader(data))[0]
+
+
+def decode_chunk(data: bytes, methods: Mapping[str, Method]) -> tuple[np.ndarray, ...]:
+    """The C arrays (n, *space) of a chunk, in their stored dtypes.
+
+    Raises :class:`ArchiveError` for bytes that are no chunk, are damaged (where that shows; the
+    container's checksum sees all of it), or need a method that is not in ``methods``.
+    """
+    reader = Reader(data)
+    facts, inner = _head(reader)
+    n, _, *space = facts.shape
+    shape = (n, *space)
+    payload = reader.block()
+    lossy = [c for c, f in enumerate(facts.fields) if f.lossy]
+    decoded = None
+    if lossy:
+        if facts.method not in methods:
+            raise ArchiveError(
+                f"A chunk was coded by the method {facts.method!r}, whose side information is not "
+                f"here. Expected one of {sorted(methods)}: restore the archive's side folder."
+            )
+        bounds = np.array([inner[c] for c in lossy])
+        decoded = methods[facts.method].decode(payload, (n, len(lossy), *space), bounds)
+    result = []
+    for c, field in enumerate(facts.fields):
+        if decoded is None or c not in lossy:
+            result.append(decode_exact(reader.block(), field.dtype, shape))
+            continue
+        values = cast(decoded[:, lossy.index(c)], field.dtype)
+        odd = scattered.decode_mask(reader.block(), shape)
+        values[odd] = scattered.decode_values(reader.block(), field.dtype, int(odd.sum()))
+        places = scattered.decode_places(reader.block(), values.size)
+        values.reshape(-1)[places] = scattered.decode_values(
+            reader.block(), field.dtype, places.size
+        )
+        result.append(values)
+    return tuple(result)
