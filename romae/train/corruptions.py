@@ -140,7 +140,7 @@ class Shifts(Corruption):
 
 
 def _roll(x: Tensor, axis: int) -> Tensor:
-    """``x`` (B, C, *space), each snapshot moved cyclically along ``axis`` by a number of its own."""
+    """``x`` (B, C, *space), each snapshot moved along ``axis`` by a number of its own."""
     n = x.shape[axis]
     places = torch.arange(n, device=x.device) + torch.randint(n, (len(x), 1), device=x.device)
     shape = [len(x), *(n if i == axis else 1 for i in range(1, x.ndim))]

@@ -123,9 +123,10 @@ class Training(nn.Module):
     def forward(self, w: Tensor, progress: float) -> Tensor:
         """J of one batch ``w``."""
         coder = self.coder
-        as_it_is = self.corrupt is None or (self.moves and not self.training)
-        seen = w if as_it_is else self.corrupt(coder, w)
-        w = seen if self.moves else w
+        seen = w
+        if self.corrupt is not None and (self.training or not self.moves):
+            seen = self.corrupt(coder, w)
+            w = seen if self.moves else w
         h = coder.analyse(seen)
         z, penalty = coder.squeeze(h, progress)
         output = coder.rebuild(coder.squeeze.expand(z), seen)
