@@ -91,10 +91,12 @@ def groups(part: Part, size: int, nbytes: int) -> list[Range]:
     return list(itertools.pairwise(edges))
 
 
-def fit_pod(pod: POD, data: Any, client: Any, device: str = "auto") -> POD:
+def fit_pod(pod: POD, data: Any, validation: Any, client: Any, device: str = "auto") -> POD:
     """Fit ``pod`` on the workers of ``client``; see :meth:`romae.POD.fit`."""
     started = time.perf_counter()
     snapshots = open_snapshots(data)
+    if validation is not None:  # POD chooses nothing by it; wrong data are found all the same
+        snapshots.layout.check_same(open_snapshots(validation).layout, "validation data")
     snapshots.require(2, f"fit {pod.name}")
     pod.check_size(snapshots)
     if pod.method not in ("auto", "randomized"):

@@ -104,7 +104,7 @@ class POD(Reducer):
                 f"checkpoint={str(checkpoint)!r} with client: workers that are lost are replaced, "
                 "and no state is kept. Leave checkpoint out."
             )
-        fit_pod(self, data, client, device)
+        fit_pod(self, data, validation, client, device)
         return self
 
     def _smallest_size(self) -> int:

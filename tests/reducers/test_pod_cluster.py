@@ -188,6 +188,10 @@ def test_wrong_use(files, monkeypatch):
         romae.POD(6).fit(files, client=3)
     with pytest.raises(OptionError, match="Leave checkpoint out"):
         romae.POD(6).fit(files, client="tcp://127.0.0.1:1", checkpoint="state")
+    other = romae.open_snapshots(files)
+    narrow = other.to_dataset().isel({other.layout.space[-1]: slice(1, None)})
+    with pytest.raises(DataError, match="validation data"):
+        romae.POD(6).fit(files, narrow, client="tcp://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingDependencyError, match=r"romae\[cluster\]"):
         romae.POD(6).fit(files, client="tcp://127.0.0.1:1")
