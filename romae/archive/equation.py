@@ -1,0 +1,315 @@
+"""Closed loop around a learned partial differential equation, for periodic lines and squares.
+
+A frame is predicted by integrating the equation of :mod:`romae.archive.pseudospectral` over one
+interval from the *decoded* frame before, and only the innovation is stored:
+
+    p_t = Phi(x'_(t-1)),    q_t = round((x_t - p_t) / (2 eps)),    x'_t = p_t + 2 eps q_t.
+
+Where the equation holds, q is nearly empty, because rounding errors do not grow faster than the
+flow lets neighbouring states part. The first frame of a chunk is a rounded half spectrum (waves
+that the equation keeps; rms error `rho` eps), with a q_0 of its own. Fields: one on a line, a
+vorticity, or velocities (u, v) without divergence on a square.
+
+Payload: length of the key frame u32 | rounded spectrum | mean velocity 2 f64 (two fields) | q.
+Coefficients are learned from the data: :mod:`romae.archive.equation_fit`.
+
+Source: the idea of predicting by a simulation, but learned: Brunton, Proctor & Kutz 2016,
+"Discovering governing equations from data by sparse identification", with a one-interval integral
+in place of derivatives in time.
+"""
+
+import json
+import struct
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from romae.archive.compiled import compiled
+from romae.archive.entropy import decode_integers, encode_integers
+from romae.archive.fourier import radices, roots
+from romae.archive.lattice import LARGEST
+from romae.archive.method import Method, UnsuitableError
+from romae.archive.pseudospectral import advance, etd_tables, to_grid, to_spectrum, velocity
+from romae.errors import ArchiveError
+
+LINE, VORTICITY, VELOCITY = 0, 1, 2
+LINEAR = 4  # c0 ... c3
+TERMS = {LINE: 7, VORTICITY: 3, VELOCITY: 3}
+LARGEST_FACTOR = 13
+
+
+class Equation(Method):
+    """`kind` of fields on `space`, coefficients `c` (4,), `theta`, `forcing` {(row, column): value}.
+
+    Rates are per interval between frames. Raises :class:`UnsuitableError` for grids whose
+    lengths have prime factors above 13.
+    """
+
+    name: ClassVar[str] = "equation"
+
+    def __init__(
+        self,
+        kind: int,
+        space: tuple[int, ...],
+        c: np.ndarray,
+        theta: np.ndarray,
+        forcing: dict[tuple[int, int], complex] | None = None,
+        substeps: int = 1,
+        rho: float = 0.25,
+    ) -> None:
+        self.kind, self.space, self.substeps, self.rho = kind, tuple(space), substeps, rho
+        self.c, self.theta = np.array(c, np.float64), np.array(theta, np.float64)
+        self.forcing = dict(forcing or {})
+        if any(radices(n) is None for n in space) or min(space) < 8:
+            raise UnsuitableError(
+                f"equation: a grid of {space} points; expected lengths from 8 on with prime factors "
+                f"up to {LARGEST_FACTOR}; use another method"
+            )
+
+    @cached_property
+    def grid(self) -> "Grid":
+        """Wave numbers and tables of the transforms."""
+        return Grid(self.space)
+
+    @cached_property
+    def parts(self) -> tuple[Any, ...]:
+        """What :func:`advance` takes after the state and the number of steps."""
+        g = self.grid
+        s = np.clip(g.k2 / g.k2.max(), 0, 1)
+        c = self.c[0] + s * (self.c[1] + s * (self.c[2] + s * self.c[3]))
+        forcing = np.zeros((2, g.rows, g.m0))
+        for (row, column), value in self.forcing.items():
+            forcing[:, row, column] = value.real, value.imag
+        etd = etd_tables(c.ravel(), 1.0 / self.substeps)
+        return etd, self.theta, forcing.reshape(2, -1)
+
+    def encode(self, x: np.ndarray, eps: np.ndarray) -> tuple[bytes, np.ndarray]:
+        """See :class:`Method`."""
+        self._check(x.shape)
+        n, fields = x.shape[:2]
+        values = np.ascontiguousarray(x, np.float64).reshape(n, fields, -1)
+        key, w, mean = self._key(values[0], float(eps.min()))
+        q = np.zeros(values.shape, np.int64)
+        decoded = np.empty(values.shape)
+        self._loop(w, mean, values, q, decoded, eps, True)
+        head = struct.pack("<I", len(key)) + key
+        return head + encode_integers(q.reshape(x.shape)), decoded.reshape(x.shape)
+
+    def decode(self, payload: bytes, shape: tuple[int, ...], eps: np.ndarray) -> np.ndarray:
+        """See :class:`Method`."""
+        self._check(shape)
+        if len(payload) < 4 or struct.unpack("<I", payload[:4])[0] > len(payload) - 4:
+            raise ArchiveError("equation: the payload is cut off; restore the archive from a copy")
+        end = 4 + struct.unpack("<I", payload[:4])[0]
+        w, mean = self._key_from(payload[4:end], float(eps.min()))
+        q = np.ascontiguousarray(decode_integers(payload[end:], shape), np.int64)
+        q = q.reshape(shape[0], shape[1], -1)
+        decoded = np.empty(q.shape)
+        self._loop(w, mean, decoded, q, decoded, eps, False)
+        return decoded.reshape(shape)
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Phi(x): fields (C, points) one interval later, points flat."""
+        w, mean = self.grid.half(x, self.kind)
+        return self.grid.fields(self.flow(w, mean), mean, self.kind)
+
+    def flow(self, w: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Half spectrum one interval later (2, size), a new array."""
+        g, w = self.grid, w.copy()
+        etd, theta, forcing = self.parts
+        advance(
+            w, mean, self.substeps, etd, g.work(), g.stages(), theta, forcing, *g.waves, *g.tables
+        )
+        return w
+
+    def _loop(self, w, mean, x, q, decoded, eps, encoding):  # type: ignore[no-untyped-def]
+        g = self.grid
+        etd, theta, forcing = self.parts
+        loop(
+            self.kind, w, mean, x, q, decoded, 2.0 * eps, encoding, self.substeps, etd,
+            g.work(), g.stages(), theta, forcing, *g.waves, *g.tables,
+        )  # fmt: skip
+
+    def _key(self, x: np.ndarray, eps: float) -> tuple[bytes, np.ndarray, np.ndarray]:
+        w, mean = self.grid.half(x, self.kind)
+        steps = np.clip(np.rint(w / self._spacing(eps)), -LARGEST, LARGEST).astype(np.int64)
+        g = self.grid
+        shifted = np.roll(steps.reshape(2, g.rows, g.m0), g.m0 // 2, axis=2)
+        key = np.asarray(mean, "<f8").tobytes() if self.kind == VELOCITY else b""
+        key += encode_integers(np.ascontiguousarray(shifted))
+        return key, *self._key_from(key, eps)
+
+    def _key_from(self, key: bytes, eps: float) -> tuple[np.ndarray, np.ndarray]:
+        g, mean = self.grid, np.zeros(2)
+        if self.kind == VELOCITY:
+            mean, key = np.frombuffer(key[:16], "<f8").astype(np.float64), key[16:]
+        steps = decode_integers(key, (2, g.rows, g.m0))
+        steps = np.roll(steps, -(g.m0 // 2), axis=2).reshape(2, -1)
+        return steps * self._spacing(eps), mean
+
+    def _spacing(self, eps: float) -> np.ndarray:
+        """Of the rounded key spectrum (size,): N errors of spacing^2 / 6 add up to (rho eps)^2."""
+        g = self.grid
+        kept = (2 * g.rows - 1) * g.m0
+        spacing = self.rho * eps * np.sqrt(6.0 / kept)
+        return spacing * np.sqrt(g.k2) if self.kind == VELOCITY else np.full(g.k2.shape, spacing)
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        fields = 2 if self.kind == VELOCITY else 1
+        if tuple(shape[1:]) != (fields, *self.space):
+            raise UnsuitableError(
+                f"equation: snapshots of {tuple(shape[1:])}; it was learned on "
+                f"{(fields, *self.space)}; use another method"
+            )
+
+    def to_bytes(self) -> bytes:
+        """JSON: coefficients with all digits."""
+        facts = {
+            "kind": self.kind,
+            "space": self.space,
+            "c": self.c.tolist(),
+            "theta": self.theta.tolist(),
+            "forcing": [[*k, v.real, v.imag] for k, v in self.forcing.items()],
+            "substeps": self.substeps,
+            "rho": self.rho,
+        }
+        return json.dumps(facts, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """See :class:`Method`."""
+        facts = json.loads(data)
+        forcing = {(r, c): complex(a, b) for r, c, a, b in facts.pop("forcing")}
+        return cls(**{**facts, "space": tuple(facts["space"]), "forcing": forcing})
+
+
+class Grid:
+    """Periodic line (n1,) or square (n0, n1): waves that are kept, tables, buffers.
+
+    Wave numbers have unit 1 = the largest kept along the longer side; spacing is the same along
+    both axes.
+    """
+
+    def __init__(self, space: tuple[int, ...]) -> None:
+        self.n1 = space[-1]
+        self.n0 = space[0] if len(space) == 2 else 1
+        longest = max(space)
+        unit = (longest - 1) // 3
+        self.rows = (self.n1 - 1) // 3 + 1
+        k0 = (self.n0 - 1) // 3
+        self.m0 = 2 * k0 + 1
+        waves = np.concatenate([np.arange(k0 + 1), np.arange(-k0, 0)])
+        self.kx = np.arange(self.rows) * (longest / self.n1) / unit
+        self.ky = waves * (longest / self.n0) / unit
+        self.k2 = (self.kx[:, None] ** 2 + self.ky**2).ravel()
+        self.ik2 = 1.0 / np.where(self.k2 == 0, 1.0, self.k2)
+        self.waves = (self.kx, self.ky, self.ik2)
+        sizes = (self.n0, self.n1, self.m0, self.rows)
+        self.transforms = tuple(
+            part for n in (self.n0, self.n1) for part in (radices(n), *roots(n))
+        )
+        self.tables = (sizes, self.transforms)
+
+    def work(self) -> tuple[np.ndarray, ...]:
+        """Six buffers of the size of the grid."""
+        small, large = self.n1 * self.m0, self.n1 * self.n0
+        return tuple(np.zeros(s) for s in (small, small, large, large, large, large))
+
+    def stages(self) -> tuple[np.ndarray, ...]:
+        """Twelve half spectra."""
+        return tuple(np.zeros(self.rows * self.m0) for _ in range(12))
+
+    def half(self, x: np.ndarray, kind: int) -> tuple[np.ndarray, np.ndarray]:
+        """Half spectrum (2, size) and mean (2,) of fields (C, points)."""
+        w, mean = np.zeros((2, self.rows * self.m0)), np.zeros(2)
+        x = np.ascontiguousarray(x, np.float64)
+        analyse(x, kind, w, mean, self.work(), self.kx, self.ky, *self.tables)
+        return w, mean
+
+    def fields(self, w: np.ndarray, mean: np.ndarray, kind: int) -> np.ndarray:
+        """Fields (C, points) of a half spectrum."""
+        x = np.empty((2 if kind == VELOCITY else 1, self.n0 * self.n1))
+        synthesise(w, mean, kind, x, self.work(), *self.waves, *self.tables)
+        return x
+
+
+@compiled
+def analyse(x, kind, w, mean, work, kx, ky, sizes, tables):
+    """Half spectrum ``w`` and mean velocity of fields ``x`` (C, points)."""
+    n0, n1, m0, rows = sizes
+    fac0, cos0, sin0, fac1, cos1, sin1 = tables
+    pr, pi, gr, gi, tr, ti = work
+    for i in range(n0 * n1):
+        gr[i] = x[0, i]
+        gi[i] = x[1, i] if kind == 2 else 0.0
+    to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
+    for r in range(rows):
+        for c in range(m0):
+            i = r * m0 + c
+            j = ((n1 - r) % n1) * m0 + (m0 - c) % m0
+            ar = 0.5 * (pr[i] + pr[j])
+            ai = 0.5 * (pi[i] - pi[j])
+            if kind == 2:
+                br = 0.5 * (pi[i] + pi[j])
+                bi = 0.5 * (pr[j] - pr[i])
+                w[0, i] = ky[c] * ai - kx[r] * bi  # i kx v - i ky u
+                w[1, i] = kx[r] * br - ky[c] * ar
+            else:
+                w[0, i] = ar
+                w[1, i] = ai
+    if kind == 2:
+        mean[0] = pr[0]
+        mean[1] = pi[0]
+
+
+@compiled
+def synthesise(w, mean, kind, x, work, kx, ky, ik2, sizes, tables):
+    """Fields ``x`` (C, points) of a half spectrum."""
+    n0, n1, m0, rows = sizes
+    fac0, cos0, sin0, fac1, cos1, sin1 = tables
+    pr, pi, gr, gi, tr, ti = work
+    if kind == 1:
+        for i in range(len(pr)):
+            pr[i] = 0.0
+            pi[i] = 0.0
+        for r in range(rows):
+            for c in range(m0):
+                i = r * m0 + c
+                pr[i] = w[0, i]
+                pi[i] = w[1, i]
+                if r > 0:
+                    j = (n1 - r) * m0 + (m0 - c) % m0
+                    pr[j] = w[0, i]
+                    pi[j] = -w[1, i]
+    else:
+        velocity(w[0], w[1], mean, pr, pi, kx, ky, ik2, n1, m0, rows)
+    to_grid(pr, pi, gr, gi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
+    for i in range(n0 * n1):
+        x[0, i] = gr[i]
+        if kind == 2:
+            x[1, i] = gi[i]
+
+
+@compiled
+def loop(
+    kind, w, mean, x, q, decoded, steps, encoding, substeps, etd, work, stages, theta, forcing,
+    kx, ky, ik2, sizes, tables,
+):  # fmt: skip
+    """Frames ``decoded`` (n, C, points) from key frame ``w`` and q; when encoding, q from ``x``."""
+    n, fields, points = q.shape
+    for t in range(n):
+        if t > 0:
+            analyse(decoded[t - 1], kind, w, mean, work, kx, ky, sizes, tables)
+            advance(
+                w, mean, substeps, etd, work, stages, theta, forcing, kx, ky, ik2, sizes, tables
+            )
+        synthesise(w, mean, kind, decoded[t], work, kx, ky, ik2, sizes, tables)
+        for f in range(fields):
+            step = steps[f]
+            for i in range(points):
+                p = decoded[t, f, i]
+                if encoding:
+                    v = np.rint((x[t, f, i] - p) / step)
+                    q[t, f, i] = int(v) if abs(v) <= 70368744177664.0 else 0
+                decoded[t, f, i] = p + step * q[t, f, i]

@@ -1,0 +1,220 @@
+"""Learned equations on periodic grids, integrated in exact arithmetic: the compiled part.
+
+In Fourier space, with wave vector k (units: cycles per longest side),
+
+    d w / dt = c(k^2) w + N(w),     c(s) = c0 + c1 s + c2 s^2 + c3 s^3      (s = k^2 / kmax^2)
+
+line:    N = i k (a1 u + a3 k^2 u + [b1 u^2 + b2 u^3]) + [b3 u^2 + b4 u^3 + b5 u_x^2] + f
+square:  N = -a0 [u . grad w] + i (a1 kx + a2 ky) w + f,     u = curl of psi, lap psi = -w
+
+[.] are products on the grid, of which waves with 3 |k| < n are kept, so quadratic terms have no
+aliasing. Two real fields travel in one complex transform: u + i u_x and (u, v) as u + i v;
+the advection term needs only v^2 - u^2 and u v:
+
+    u . grad w = d2/dxdy (v^2 - u^2) + (d2/dx2 - d2/dy2) (u v)
+
+Time: ETDRK4 (Kassam & Trefethen 2005, "Fourth-order time-stepping for stiff PDEs"), as in
+:mod:`romae.cases.etdrk4`; its tables come from decimal arithmetic, rounded once.
+
+Layout: spectra are half ones, kx = 0 ... K1 and ky = 0 ... K0, -K0 ... -1, flat (K1 + 1, 2 K0 + 1);
+a line has ky = 0 only. Grids are flat (n0, n1), y first; a line has n0 = 1.
+"""
+
+from decimal import Decimal, localcontext
+
+import numpy as np
+
+from romae.archive.compiled import compiled
+from romae.archive.fourier import transform
+
+
+@compiled
+def to_grid(pr, pi, gr, gi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1):
+    """Complex spectrum (n1, m0) in pr, pi -> grid (n0, n1) in gr, gi; all buffers are lost."""
+    # inverse: swap the parts; unnormalised
+    flipped = transform(pi, pr, ti, tr, n1, m0, fac1, cos1, sin1)
+    if flipped:
+        sr, si = tr, ti
+        br, bi = pr, pi
+    else:
+        sr, si = pr, pi
+        br, bi = tr, ti
+    if n0 == 1:
+        for x in range(n1):
+            gr[x] = sr[x]
+            gi[x] = si[x]
+        return
+    k0 = (m0 - 1) // 2
+    for j in range(n0):
+        o = j * n1
+        if j <= k0 or j >= n0 - k0:
+            c = j if j <= k0 else j - n0 + m0
+            for x in range(n1):
+                gr[o + x] = sr[x * m0 + c]
+                gi[o + x] = si[x * m0 + c]
+        else:
+            for x in range(n1):
+                gr[o + x] = 0.0
+                gi[o + x] = 0.0
+    if transform(gi, gr, bi, br, n0, n1, fac0, cos0, sin0):
+        for x in range(n0 * n1):
+            gr[x] = br[x]
+            gi[x] = bi[x]
+
+
+@compiled
+def to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1):
+    """Grid (n0, n1) -> complex spectrum (n1, m0) in pr, pi, divided by n0 n1; the grid is lost."""
+    scale = 1.0 / (n0 * n1)
+    if n0 == 1:
+        for x in range(n1):
+            pr[x] = gr[x] * scale
+            pi[x] = gi[x] * scale
+    else:
+        if transform(gr, gi, tr, ti, n0, n1, fac0, cos0, sin0):
+            sr, si = tr, ti
+        else:
+            sr, si = gr, gi
+        k0 = (m0 - 1) // 2
+        for c in range(m0):
+            j = c if c <= k0 else c - m0 + n0
+            for x in range(n1):
+                pr[x * m0 + c] = sr[j * n1 + x] * scale
+                pi[x * m0 + c] = si[j * n1 + x] * scale
+    if transform(pr, pi, tr, ti, n1, m0, fac1, cos1, sin1):
+        for x in range(n1 * m0):
+            pr[x] = tr[x]
+            pi[x] = ti[x]
+
+
+@compiled
+def velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows):
+    """Spectrum of u + i v (square), (kx + i ky) w / k^2, or of u + i u_x (line), in pr, pi."""
+    for x in range(len(pr)):
+        pr[x] = 0.0
+        pi[x] = 0.0
+    for r in range(rows):
+        for c in range(m0):
+            i = r * m0 + c
+            if m0 == 1:
+                a, b = 1.0 - kx[r], 0.0
+                d = 1.0 + kx[r]
+                pr[r] = a * wr[r]
+                pi[r] = a * wi[r]
+                if r > 0:
+                    pr[n1 - r] = d * wr[r]
+                    pi[n1 - r] = -(d * wi[r])
+            else:
+                g = ik2[i]
+                a = kx[r] * g
+                b = ky[c] * g
+                vr = a * wr[i] - b * wi[i]
+                vi = a * wi[i] + b * wr[i]
+                pr[i] = vr
+                pi[i] = vi
+                if r > 0:
+                    # at -k: -(kx + i ky) conj(w) / k^2
+                    j = (n1 - r) * m0 + (m0 - c) % m0
+                    pr[j] = -(a * wr[i] + b * wi[i])
+                    pi[j] = a * wi[i] - b * wr[i]
+    if m0 > 1:
+        pr[0] = mean[0]
+        pi[0] = mean[1]
+
+
+@compiled
+def rate(wr, wi, nr, ni, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables):
+    """N(w) in nr, ni."""
+    fac0, cos0, sin0, fac1, cos1, sin1 = tables
+    pr, pi, gr, gi, tr, ti = work
+    velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows)
+    to_grid(pr, pi, gr, gi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
+    if m0 == 1:
+        b1 = theta[2]
+        b2 = theta[3]
+        b3 = theta[4]
+        b4 = theta[5]
+        b5 = theta[6]
+        for x in range(n1):
+            u = gr[x]
+            s = u * u
+            gr[x] = s * (b1 + b2 * u)
+            gi[x] = s * (b3 + b4 * u) + b5 * (gi[x] * gi[x])
+    else:
+        for x in range(n0 * n1):
+            u = gr[x]
+            v = gi[x]
+            gr[x] = v * v - u * u
+            gi[x] = u * v
+    to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
+    for r in range(rows):
+        x = kx[r]
+        for c in range(m0):
+            i = r * m0 + c
+            j = ((n1 - r) % n1) * m0 + (m0 - c) % m0
+            ar = 0.5 * (pr[i] + pr[j])
+            ai = 0.5 * (pi[i] - pi[j])
+            br = 0.5 * (pi[i] + pi[j])
+            bi = 0.5 * (pr[j] - pr[i])
+            if m0 == 1:
+                linear = x * (theta[0] + theta[1] * (x * x))
+                nr[i] = br - x * ai - linear * wi[i] + forcing[0, i]
+                ni[i] = bi + x * ar + linear * wr[i] + forcing[1, i]
+            else:
+                y = ky[c]
+                a = theta[0] * (x * y)
+                b = theta[0] * (x * x - y * y)
+                linear = theta[1] * x + theta[2] * y
+                nr[i] = a * ar + b * br - linear * wi[i] + forcing[0, i]
+                ni[i] = a * ai + b * bi + linear * wr[i] + forcing[1, i]
+
+
+@compiled
+def advance(w, mean, substeps, etd, work, stages, theta, forcing, kx, ky, ik2, sizes, tables):
+    """Half spectrum w (2, size) after ``substeps`` ETDRK4 steps, in place."""
+    n0, n1, m0, rows = sizes
+    e, e2, q, f1, f2, f3 = etd
+    wr, wi = w
+    ur, ui, vr, vi, ar, ai, br, bi, cr, ci, dr, di = stages
+    size = rows * m0
+    for _ in range(substeps):
+        rate(wr, wi, ar, ai, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
+        for i in range(size):
+            ur[i] = e2[i] * wr[i] + q[i] * ar[i]
+            ui[i] = e2[i] * wi[i] + q[i] * ai[i]
+        rate(ur, ui, br, bi, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
+        for i in range(size):
+            vr[i] = e2[i] * wr[i] + q[i] * br[i]
+            vi[i] = e2[i] * wi[i] + q[i] * bi[i]
+        rate(vr, vi, cr, ci, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
+        for i in range(size):
+            vr[i] = e2[i] * ur[i] + q[i] * (2.0 * cr[i] - ar[i])
+            vi[i] = e2[i] * ui[i] + q[i] * (2.0 * ci[i] - ai[i])
+        rate(vr, vi, dr, di, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
+        for i in range(size):
+            wr[i] = e[i] * wr[i] + f1[i] * ar[i] + f2[i] * (br[i] + cr[i]) + f3[i] * dr[i]
+            wi[i] = e[i] * wi[i] + f1[i] * ai[i] + f2[i] * (bi[i] + ci[i]) + f3[i] * di[i]
+
+
+def etd_tables(c: np.ndarray, h: float) -> tuple[np.ndarray, ...]:
+    """e, e2, q, f1, f2, f3 of :class:`romae.cases.etdrk4.ETDRK4` for real ``c``, rounded once."""
+    values, where = np.unique(c, return_inverse=True)
+    table = np.array([_etd(float(v), h) for v in values])
+    return tuple(np.ascontiguousarray(column[where]) for column in table.T)
+
+
+def _etd(c: float, h: float) -> list[float]:
+    with localcontext() as context:
+        context.prec = 50
+        step = Decimal(h)
+        z = max(min(Decimal(c) * step, Decimal(20)), Decimal(-5000))
+        e, e2 = z.exp(), (z / 2).exp()
+        if abs(z) < Decimal("1e-9"):  # limits; the next order is below rounding
+            sixth = step / 6
+            return [float(v) for v in (e, e2, step / 2, sixth, 2 * sixth, sixth)]
+        z3 = z * z * z
+        q = step * (e2 - 1) / z
+        f1 = step * (-4 - z + e * (4 - 3 * z + z * z)) / z3
+        f2 = 2 * step * (2 + z + e * (z - 2)) / z3
+        f3 = step * (-4 - 3 * z - z * z + e * (4 - z)) / z3
+        return [float(v) for v in (e, e2, q, f1, f2, f3)]
