@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from romae.compare.coding import BLOCK_BYTES, encode
 from romae.compare.ladders import Ladder, Models, Rung, as_reducer, default_name, identity, named
 from romae.conventions import LATENT, TIME
 from romae.errors import OptionError
@@ -26,6 +25,8 @@ class Entry:
     ladder: Ladder | None = None
     dynamics: Any = None
     left: int = 0  # rollouts that left the range of their training latents
+    seconds: float = float("nan")  # wall time of the rollouts of all starts
+    failure: str = ""  # why it takes no part
 
 
 def contenders(models: Models, train: Any, reconstruction: str) -> list[Entry]:
@@ -60,25 +61,18 @@ def _ladder(reducer: Any) -> Ladder:
 
 def _dmd(reducers: list[Any], train: Any, taken: set[str]) -> Entry:
     """DMD in the coordinates of the largest POD among ``reducers``, else of a new one."""
+    from romae.compare.rollouts import codes_of
     from romae.dynamics import DMD
     from romae.reducers import POD
 
     data = open_snapshots(train)
     pods = [r for r in reducers if isinstance(r, POD)]
     pod = max(pods, key=lambda r: r.latent) if pods else POD(0.999).fit(data)
-    dynamics = DMD().fit([labelled(z, data, case) for case, z in enumerate(_codes(pod, data))])
+    dynamics = DMD().fit([labelled(z, data, case) for case, z in enumerate(codes_of(pod, data))])
     name = f"{default_name(pod)} + DMD"
     return Entry(
         name if name not in taken else f"{name} (baseline)", "baseline", _ladder(pod), dynamics
     )
-
-
-def _codes(reducer: Any, snapshots: Snapshots) -> list[np.ndarray]:
-    """Latents (T_i, k) of every case."""
-    parts: list[list[np.ndarray]] = [[] for _ in range(snapshots.cases)]
-    for block in snapshots.blocks(BLOCK_BYTES):
-        parts[block.case].append(encode(reducer, block.values))
-    return [np.concatenate(p) for p in parts]
 
 
 def labelled(z: np.ndarray, data: Snapshots, case: int, first: int = 0) -> xr.DataArray:

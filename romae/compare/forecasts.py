@@ -11,28 +11,24 @@ Beside the models stand persistence (the last snapshot seen, again and again), c
 the truth, below which no forecast with its latents gets.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from romae.compare.coding import BLOCK_BYTES, decode, encode, finite_blocks
-from romae.compare.contenders import PERSISTENCE, Entry, Start, choose_starts, contenders, labelled
-from romae.compare.ladders import Models, along, as_reducer, check_test, named
+from romae.compare.bootstrap import LEVEL, draw, interval
+from romae.compare.contenders import Entry, Start, choose_starts, contenders
+from romae.compare.ladders import Models, as_reducer, check_test, named
+from romae.compare.rollouts import Codes, forecast_errors, one_pass, roll_entry
 from romae.errors import DataError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.metrics import (
     ALL,
-    FluctuationSums,
-    energy,
-    nrmse,
     quartiles,
     unit_groups,
     valid_prediction_time,
 )
-from romae.progress import track
 
 
 def compare_forecasts(
@@ -56,7 +52,8 @@ def compare_forecasts(
     ``error_lower``, ``error_median``, ``error_upper`` (model, lead, field), ``valid_time``
     (model, start) with quartiles, ``valid_to_the_end`` (model): the share of starts that never
     exceed ``threshold``; ``left_range`` (model): the share of rollouts that left the range of
-    the training latents.
+    the training latents; ``valid_time_mean`` with its 95 % interval ``_low``, ``_high``, from a
+    bootstrap over starts (:mod:`romae.compare.bootstrap`).
 
     Raises :class:`DataError` when the time step is uneven, :class:`OptionError` when no start
     leaves room for the history and ``steps``.
@@ -75,88 +72,37 @@ def compare_forecasts(
     chosen = choose_starts(starts, snapshots, context, steps)
     reference = as_reducer(next(iter(named(models).values())))
     mean = np.asarray(reference.scaling.mean, dtype=float)
-    fluctuation, codes = _one_pass(entries, snapshots, mean)
-    weights = snapshots.layout.quadrature
+    reducers = {id(e.ladder.reducer): e.ladder.reducer for e in entries if e.ladder}
+    fluctuation, codes = one_pass(reducers, snapshots, mean)
     groups = unit_groups([f.units for f in snapshots.layout.fields])
-    errors = np.empty((len(entries), len(chosen), steps, snapshots.layout.channels + 1))
-    with track(len(chosen), "forecasting") as task:
-        for i, (case, start) in enumerate(chosen):
-            rolled = [_latents(e, codes, snapshots, (case, start), steps) for e in entries]
-            before = snapshots.read(start - 1, start, case).astype(float)
-            rungs = [
-                e.ladder.along(snapshots, case).rungs[0] if e.ladder else None for e in entries
-            ]
-            for a, truth in _truth(snapshots, case, start, steps):
-                for j, entry in enumerate(entries):
-                    if (rung := rungs[j]) is None:
-                        guess = before if entry.name == PERSISTENCE else mean[None]
-                    else:
-                        guess = decode(rung, rolled[j][a : a + len(truth)])
-                    found = energy(guess - truth, weights)
-                    errors[j, i, a : a + len(truth)] = nrmse(found, fluctuation.energy, groups)
-            task.advance()
+    rolled = [_rolled(e, codes, snapshots, chosen, steps) for e in entries]
+    errors = forecast_errors(
+        entries, rolled, snapshots, chosen, steps, mean, fluctuation.energy, groups
+    )
     lead = np.arange(1, steps + 1) * snapshots.dt
-    result = _dataset(entries, errors, lead, chosen, snapshots, threshold)
+    result = forecast_dataset(entries, errors, lead, chosen, snapshots, threshold)
     result.attrs["reference_mean"] = "temporal mean of the training data of the first model"
     return result
 
 
-def _one_pass(
-    entries: list[Entry], snapshots: Snapshots, mean: np.ndarray
-) -> tuple[FluctuationSums, dict[int, list[np.ndarray]]]:
-    """Fluctuation of the test set, and its latents by reducer (by id), in one reading."""
-    reducers = {id(e.ladder.reducer): e.ladder.reducer for e in entries if e.ladder}
-    parts: dict[int, list[list[np.ndarray]]] = {
-        key: [[] for _ in range(snapshots.cases)] for key in reducers
-    }
-    fluctuation = FluctuationSums(snapshots.layout.quadrature, mean)
-    now, own = -1, reducers
-    for case, values in finite_blocks(snapshots, BLOCK_BYTES):
-        if case != now:
-            now, own = case, {k: along(r, snapshots, case) for k, r in reducers.items()}
-        fluctuation.add(values)
-        for key, reducer in own.items():
-            parts[key][case].append(encode(reducer, values))
-    return fluctuation, {k: [np.concatenate(c) for c in cases] for k, cases in parts.items()}
-
-
-def _latents(
-    entry: Entry, codes: dict[int, list[np.ndarray]], test: Snapshots, at: Start, steps: int
-) -> np.ndarray:
-    """Latents (steps, k) that ``entry`` decodes: forecast, or those of the truth."""
-    case, start = at
+def _rolled(
+    entry: Entry, codes: dict[int, Codes], test: Snapshots, starts: list[Start], steps: int
+) -> np.ndarray | None:
     if entry.ladder is None:
-        return np.empty(0)
-    z = codes[id(entry.ladder.reducer)][case]
-    if entry.kind == "reconstruction":
-        return z[start : start + steps]
-    # Two states at least, so that the time step can be checked.
-    first = max(0, start - max(entry.dynamics.context, 2))
-    history = labelled(z[first:start], test, case, first)
-    params = None if test.params is None else test.params.iloc[[case]]
-    with warnings.catch_warnings():  # counted below instead of shown once per start
-        warnings.simplefilter("ignore", UserWarning)
-        result = entry.dynamics.forecast(history, steps, params=params)
-    entry.left += "left_training_range_at" in result.attrs
-    return np.asarray(result.values, dtype=np.float32)
+        return None
+    return roll_entry(entry, codes[id(entry.ladder.reducer)], test, starts, steps)
 
 
-def _truth(test: Snapshots, case: int, start: int, steps: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(offset, values (b, C, *space)) of the snapshots that are forecast, by batches."""
-    rows = max(1, BLOCK_BYTES // (8 * test.layout.size))
-    for a in range(0, steps, rows):
-        b = min(a + rows, steps)
-        yield a, test.read(start + a, start + b, case).astype(float)
-
-
-def _dataset(
+def forecast_dataset(
     entries: list[Entry],
     errors: np.ndarray,
     lead: np.ndarray,
     starts: list[Start],
     test: Snapshots,
     threshold: float,
+    fields: list[str] | None = None,
 ) -> xr.Dataset:
+    """The Dataset of ``errors`` (entry, start, lead, field); the last field is all of them."""
     unit = "s" if test.times(0).dtype.kind in "mMO" else str(test.times(0).attrs.get("units", ""))
     valid, censored = valid_prediction_time(errors[..., -1], lead, threshold)
     q_error, q_valid = quartiles(errors, axis=1), quartiles(valid, axis=1)
@@ -177,6 +123,18 @@ def _dataset(
             q_valid[i],
             {**seconds, "long_name": f"valid prediction time, {label}"},
         )
+    mean = valid.mean(1)
+    low, high = interval(valid, draw(starts, len(lead)))
+    for key, values, text in (
+        ("mean", mean, "mean over starts"),
+        ("mean_low", low, f"lower end of the {LEVEL:.0%} interval of the mean"),
+        ("mean_high", high, f"upper end of the {LEVEL:.0%} interval of the mean"),
+    ):
+        data[f"valid_time_{key}"] = (
+            ("model",),
+            values,
+            {**seconds, "long_name": f"valid prediction time, {text}"},
+        )
     shares = {
         "valid_to_the_end": (censored.mean(1), "starts that stay valid to the last lead"),
         "left_range": (
@@ -191,7 +149,7 @@ def _dataset(
         "kind": ("model", [e.kind for e in entries]),
         "lead": ("lead", np.arange(1, len(lead) + 1), {"units": "1", "long_name": "lead, steps"}),
         "lead_time": ("lead", lead, {**seconds, "long_name": "lead time"}),
-        "field": ("field", [*test.layout.names, ALL]),
+        "field": ("field", [*(fields or test.layout.names), ALL]),
         "start_case": ("start", [case for case, _ in starts]),
         "start_index": ("start", [s for _, s in starts], {"long_name": "first forecast snapshot"}),
         "start_time": ("start", times, {"long_name": "time of the last snapshot seen"}),
