@@ -70,6 +70,9 @@ def check_dynamics(dynamics: Dynamics, latents: xr.DataArray) -> None:
     _law(shorter.equals(forecast[: steps - 2]), "a shorter forecast is the beginning of a longer")
     recent = dynamics.forecast(latents[-max(c, 2) :], steps)
     _law(recent.equals(forecast), "only the last `context` steps of the history matter")
+    batch = xr.concat([latents, latents[::-1].assign_coords({TIME: latents[TIME]})], CASE)
+    both = dynamics.forecast(batch, 2)
+    _law(_close(both.values[0], forecast.values[:2]), "a batch of histories gives what one gives")
     if c > 1:
         _refuses(lambda: dynamics.forecast(latents[: c - 1], 1), DataError, "too short a history")
     wide = xr.concat([latents, latents[:, :1]], LATENT)

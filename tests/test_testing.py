@@ -41,21 +41,22 @@ class Still(Dynamics):
         pass
 
     def _rollout(self, history, steps):
-        return history[-1] + self.drift * np.arange(1, steps + 1)[:, None]
+        return history[:, -1:] + self.drift * np.arange(1, steps + 1)[:, None]
 
 
 class Peeking(Still):
     """Its first steps depend on how far it is asked to go."""
 
     def _rollout(self, history, steps):
-        return history[-1] + 0.01 * np.linspace(1, 2, steps)[:, None]
+        return history[:, -1:] + 0.01 * np.linspace(1, 2, steps)[:, None]
 
 
 class Restless(Still):
     """Another forecast every time."""
 
     def _rollout(self, history, steps):
-        return history[-1] + 0.1 * np.random.default_rng().normal(size=(steps, history.shape[1]))
+        noise = np.random.default_rng().normal(size=(len(history), steps, history.shape[2]))
+        return history[:, -1:] + 0.1 * noise
 
 
 def test_somebody_elses(latents):

@@ -11,7 +11,7 @@ and watches for rollouts that leave three times the range of the training latent
 import time
 import warnings
 from abc import ABC, abstractmethod
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -43,14 +43,24 @@ class Dynamics(Saved, ABC):
     """
 
     context: int = 1
+    takes: ClassVar[frozenset[str]] = frozenset()  # of "params", "inputs"
 
     @abstractmethod
-    def _fit(self, sequences: list[np.ndarray]) -> None:
-        """Learn from normalised trajectories, each (T_i, k) float64, T_i >= ``minimum``."""
+    def _fit(self, *args: Any, **known: Any) -> None:
+        """``_fit(sequences)``: learn from normalised trajectories, a list of (T_i, k).
+
+        Every T_i is at least ``minimum``. A class that ``takes`` them also gets the keywords
+        ``params`` (cases, p) and ``inputs``, a list of (T_i, m); normalised, None when not given.
+        """
 
     @abstractmethod
-    def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
-        """Continue normalised ``history`` (context, k), oldest first, by (steps, k)."""
+    def _rollout(self, *args: Any, **known: Any) -> np.ndarray:
+        """``_rollout(history, steps)``: continue (B, context, k), oldest first, by (B, steps, k).
+
+        Normalised, float64; every row of the batch by itself. A class that ``takes`` them also
+        gets ``params`` (B, p) and ``inputs`` (B, context + steps, m), of which
+        ``inputs[:, context - 1 + n]`` acts on the step from n to n + 1.
+        """
 
     @property
     def minimum(self) -> int:
@@ -115,26 +125,20 @@ class Dynamics(Saved, ABC):
             raise OptionError(f"steps is {steps!r}. Expected a whole number of at least 1.")
         cases = self._starts(history)
         axis = continue_axis(cases[0].time[-max(self.context, 2) :], self.dt, int(steps))
-        rolled = [self._guarded(case, int(steps)) for case in cases]
-        left = min((first for _, first in rolled if first is not None), default=None)
-        values = np.stack([z for z, _ in rolled])
-        result = _labelled(values if CASE in history.dims else values[0], axis, history)
-        if left is not None:
-            result.attrs[LEFT] = time_label(axis[left])
-            self._report(on_blowup, result, left)
-            if on_blowup == "nan":
-                for i, (_, first) in enumerate(rolled):
-                    if first is not None:
-                        where = {CASE: i} if CASE in result.dims else {}
-                        result[{**where, TIME: slice(first, None)}] = np.nan
-        return result
-
-    def _guarded(self, case: Trajectory, steps: int) -> tuple[np.ndarray, int | None]:
-        """Rollout (steps, k) held inside the span, and the first step that left it."""
-        start = self.span.normalise(case.values[-self.context :])
+        starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
         with np.errstate(over="ignore", invalid="ignore"):
-            zn, left = self.span.hold(self._rollout(start, steps), start[-1])
-        return self.span.restore(zn), left
+            zn = self._rollout(starts, int(steps))
+        # a latent that never changed in training stays as it starts: nothing is known of it
+        zn = np.where(self.span.constant, starts[:, -1:], zn)
+        left = self.span.left(zn)
+        values = self.span.restore(self.span.hold(zn, starts[:, -1]))
+        if on_blowup == "nan":
+            values[np.arange(int(steps)) >= left[:, None]] = np.nan
+        result = _labelled(values if CASE in history.dims else values[0], axis, history)
+        if (first := int(left.min())) < steps:
+            result.attrs[LEFT] = time_label(axis[first])
+            self._report(on_blowup, result, first)
+        return result
 
     def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: int) -> None:
         text = (

@@ -19,7 +19,7 @@ class Persistence(Dynamics):
         pass
 
     def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
-        return np.repeat(history[-1:], steps, axis=0)
+        return np.repeat(history[:, -1:], steps, axis=1)
 
 
 class Climatology(Dynamics):
@@ -29,4 +29,6 @@ class Climatology(Dynamics):
         pass
 
     def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
-        return np.zeros((steps, history.shape[1]))  # latents arrive with their mean removed
+        return np.zeros(
+            (len(history), steps, history.shape[2])
+        )  # latents arrive with their mean removed

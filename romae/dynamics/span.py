@@ -51,22 +51,25 @@ class Span:
         low, high = self.limits()
         return np.asarray(((zn >= low) & (zn <= high)).all(axis=-1))
 
-    def hold(self, zn: np.ndarray, start: np.ndarray) -> tuple[np.ndarray, int | None]:
-        """Rollout (steps, k) from state ``start`` (k,) held inside the span; finite.
-
-        A latent that never changed in training stays as it starts: nothing is known of it.
-        Also the index of the first state that was outside, None when none was. From the
-        first NaN on, the last state that was a number stays.
-        """
-        zn = np.where(self.constant, start, zn)
+    def left(self, zn: np.ndarray) -> np.ndarray:
+        """Index of the first state of rollouts (B, steps, k) outside, (B,); steps for none."""
         outside = ~self.contains(zn)
-        if not outside.any():
-            return zn, None
-        lost = np.isnan(zn).any(axis=1)
+        return np.where(outside.any(axis=1), outside.argmax(axis=1), zn.shape[1])
+
+    def hold(self, zn: np.ndarray, start: np.ndarray) -> np.ndarray:
+        """Rollouts (B, steps, k) from states ``start`` (B, k) held inside the span; finite.
+
+        From the first NaN on, the last state that was a number stays.
+        """
+        lost = np.isnan(zn).any(axis=2)
         if lost.any():
-            n = int(np.argmax(lost))
-            zn[n:] = zn[n - 1] if n else start
-        return np.clip(zn, *self.limits()), int(np.argmax(outside))
+            seen = np.concatenate([start[:, None], zn], axis=1)
+            lost = np.concatenate(
+                [np.zeros((len(zn), 1), bool), np.logical_or.accumulate(lost, 1)], 1
+            )
+            last = np.maximum.accumulate(np.where(lost, 0, np.arange(lost.shape[1])), axis=1)
+            zn = np.take_along_axis(seen, last[..., None], axis=1)[:, 1:]
+        return np.clip(zn, *self.limits())
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {f.name: getattr(self, f.name) for f in fields(self)}

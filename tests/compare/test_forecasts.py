@@ -114,7 +114,7 @@ def test_blow_up_is_counted_and_quiet(train, test_set):
         """Doubles every step."""
 
         def _rollout(self, history, steps):
-            return (history[-1] + 1) * 3.0 ** np.arange(1, steps + 1)[:, None]
+            return (history[:, -1:] + 1) * 3.0 ** np.arange(1, steps + 1)[:, None]
 
     wild = ReducedModel(POD(2), Explosive()).fit(train, device="cpu")
     found = compare_forecasts(wild, test_set, STEPS, 4)

@@ -16,7 +16,7 @@ class Growing(Dynamics):
 
     def _rollout(self, history, steps):
         with np.errstate(all="ignore"):
-            z = (history[-1] + 1) * 2.0 ** np.arange(1, steps + 1)[:, None] ** 2
+            z = (history[:, -1:] + 1) * 2.0 ** np.arange(1, steps + 1)[:, None] ** 2
             return np.where(np.isinf(z), np.nan, z)
 
 
@@ -67,8 +67,8 @@ def test_a_blowup_is_raised_or_cut_when_asked(growing, cycle):
 def test_a_blowup_in_one_case_leaves_the_others(cycle):
     class Half(Growing):
         def _rollout(self, history, steps):
-            still = np.repeat(history[-1:], steps, axis=0)
-            return still if history[-1, 0] < 0 else super()._rollout(history, steps)
+            still = np.repeat(history[:, -1:], steps, axis=1)
+            return np.where(still[..., :1] < 0, still, super()._rollout(history, steps))
 
     low, high = cycle[:21], cycle[20:41].assign_coords(time=cycle.time[:21])
     model = Half().fit([cycle[:400]])

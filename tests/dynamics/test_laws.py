@@ -143,7 +143,8 @@ def test_cases_are_kept_apart(fitted, make_cycle, kind):
     both = fitted(kind).forecast(xr.concat(cases, "case"), 25)
     assert both.dims == ("case", "time", "latent")
     for i, case in enumerate(cases):
-        np.testing.assert_array_equal(both[i], fitted(kind).forecast(case, 25))
+        alone = fitted(kind).forecast(case, 25)
+        np.testing.assert_allclose(both[i], alone, rtol=1e-9, atol=1e-9)  # rounding of sums
 
 
 @every
