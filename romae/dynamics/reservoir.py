@@ -160,7 +160,7 @@ class EchoState(Dynamics):
         return out
 
     def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
-        return self._roll(history[:, None], steps)[:, 0]
+        return self._roll(history.swapaxes(0, 1), steps).swapaxes(0, 1)
 
 
 def _sparse(data: np.ndarray, indices: np.ndarray) -> "csr_array":
