@@ -1,0 +1,126 @@
+"""Neural ordinary differential equation of the latents.
+
+    dz/dt = A [z, x] + b + g(z, x)                     g = W_3 tanh(W_2 tanh(W_1 [z, x] + b_1) + b_2)
+    z(t_n + dt) = z(t_n) + int f dt                    x held during the step; time in units of dt
+    A, B, b: exp of [[A, B, b], [0, 0, 0]] is the best linear step     W_3 = 0 at first
+
+stabilised (Linot et al. 2023)
+    dz/dt = - damping z + b + g(z, x)                  damping fixed, so |z| <= (|b| + sup |g|) / damping
+
+One state tells all that follows: no context, and steps of any length. Far from the data the
+free A may carry a rollout away, where the network has never been; the stabilised form pulls
+it back, whatever the network says, and pays with a start from which A must be learned.
+
+Fails when the latents are no closed system (crossing trajectories, hidden state): add delays
+(DMD) or memory (GRU). A step that is long against the dynamics needs many substeps and deep
+gradients; a map (GRU) does better there.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from romae.dynamics.trained import Trained
+from romae.errors import OptionError, check_option
+
+STRIDE = 0.6  # largest |eigenvalue of A| times the length of a substep
+SUBSTEPS = (1, 16)
+
+
+class NeuralODE(Trained):
+    """Neural ODE with a linear part, integrated by torchdiffeq.
+
+    ``hidden``: width of both hidden layers. ``damping``: None fits A; a positive number, per
+    step of the data, fixes A = - damping I (stabilised). ``method``: "rk4" with a number of
+    substeps that the linear part asks for, or "dopri5", adaptive, to 1e-6. Others: :class:`Trained`.
+
+    Source: R. T. Q. Chen et al., Neural ordinary differential equations, 2018; A. J. Linot et
+    al., Stabilized neural ordinary differential equations for long-time forecasting of
+    dynamical systems, 2023. Deviates in gradients through the solver rather than by an adjoint.
+    """
+
+    continuous = True
+    context = 1
+    fitted = (
+        "linear", "bias", "weight_1", "bias_1", "weight_2", "bias_2", "weight_out", "substeps",
+    )  # fmt: skip
+    linear: np.ndarray  # (k, k + m), A; float32, as all weights; per step of the data
+    bias: np.ndarray  # (k,), b
+    weight_1: np.ndarray  # (H, k + m)
+    bias_1: np.ndarray  # (H,)
+    weight_2: np.ndarray  # (H, H)
+    bias_2: np.ndarray  # (H,)
+    weight_out: np.ndarray  # (k, H)
+    substeps: np.ndarray  # (1,) of rk4 in a step of the data
+
+    def __init__(
+        self,
+        hidden: int = 128,
+        *,
+        damping: float | None = None,
+        method: Literal["rk4", "dopri5"] = "rk4",
+        unroll: int = 8,
+        updates: int = 2000,
+        learning_rate: float = 3e-3,
+        noise: float = 0.0,
+        seed: int = 0,
+        device: str = "cpu",
+    ):
+        self.hidden: int
+        check_option("method", method, ["rk4", "dopri5"])
+        if damping is not None and not damping > 0:
+            raise OptionError(
+                f"NeuralODE: damping is {damping}. Expected None or a positive number; type 0.1."
+            )
+        self.damping, self.method = damping, method
+        self._set(
+            hidden=hidden, unroll=unroll, updates=updates, learning_rate=learning_rate, noise=noise,
+            seed=seed, device=device,
+        )  # fmt: skip
+
+    def _start(self, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        A, b = generator(A, b)
+        k = len(b)
+        fastest = float(np.abs(np.linalg.eigvals(A[:, :k])).max())
+        self.substeps = np.array([np.clip(np.ceil(fastest / STRIDE), *SUBSTEPS)])
+        if self.damping is not None:
+            A, b = np.zeros_like(A), np.zeros_like(b)
+            A[:, :k] = -self.damping * np.eye(k)
+        return A, b
+
+    def _network(self, A, b):  # type: ignore[no-untyped-def]
+        import torch
+
+        from romae.nets.steps import FlowStep
+
+        return FlowStep(
+            torch.tensor(A), torch.tensor(b), hidden=self.hidden, free=self.damping is None,
+            method=self.method, substeps=int(self.substeps[0]),
+        )  # fmt: skip
+
+    def _loop(self, history, x, steps, *weights):  # type: ignore[no-untyped-def]
+        if self.method != "rk4":
+            # one by one: an adaptive step would depend on the company
+            pairs = zip(history[:, None], x[:, None], strict=True)
+            return np.concatenate([self._by_torch(z, drive, steps) for z, drive in pairs])
+        from romae.dynamics.loops import flow
+
+        return flow(history, x, steps, int(self.substeps[0]), 1.0, *weights[:-1])
+
+
+def generator(M: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A (k, k + m), b (k,) with exp [[A, b], [0, 0]] = [[M, c], [0, 1]]; M - I where there is none.
+
+    A linear step with a negative or zero eigenvalue is that of no differential equation.
+    """
+    from scipy.linalg import expm, logm
+
+    k, width = len(c), M.shape[1] + 1
+    step = np.eye(width)
+    step[:k] = np.concatenate([M, c[:, None]], axis=1)
+    rate = logm(step)
+    if np.isrealobj(rate) and np.isfinite(rate).all():
+        if np.abs(expm(rate) - step).max() < 1e-6:
+            return rate[:k, :-1].copy(), rate[:k, -1].copy()
+    rate = step - np.eye(width)
+    return rate[:k, :-1].copy(), rate[:k, -1].copy()

@@ -1,0 +1,180 @@
+"""What the models trained by gradient descent share: data, linear start, training, rollout.
+
+    z_{n+1} = A [z_n, x_n] + b + g(z_n, x_n, past)       x (m,): parameters and inputs, if any
+    min_{A, b} sum_n || z_{n+1} - A [z_n, x_n] - b ||^2   the start, where g = 0
+
+So a training starts as the best linear map with decaying modes, and keeps the start when
+nothing better is found: on the held-out tail it is never worse than a linear model. Every
+record of ``history`` has the error of that start, ``linear``, beside its own.
+
+Training is that of :mod:`romae.dynamics.unrolled`, in float32; a forecast is one compiled loop
+in float64 (:mod:`romae.dynamics.loops`).
+"""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from romae.dynamics.base import Dynamics
+from romae.errors import OptionError, TrainingError, check_whole
+
+if TYPE_CHECKING:
+    from romae.nets.steps import Step
+
+BATCH = 64  # windows per update
+AVERAGE = 0.98  # decay of the running mean of the weights, which is judged and kept
+PATIENCE = 0.4  # share of the updates without a better rollout after which training stops
+
+
+class Trained(Dynamics):
+    """A network that steps the latents, trained on its own rollouts.
+
+    A subclass stores its own arguments, names in ``fitted`` the parameters of the network
+    that ``_network`` makes, and writes ``_loop``, its compiled rollout.
+
+    ``context``: states that set the memory before a forecast. ``unroll``: longest rollout in
+    training, M; 8 and more keep long rollouts stable, 4 and fewer may not. ``updates``:
+    optimiser steps. ``noise``: on everything fed in training, in standard deviations of the
+    latents. ``device``: a torch device for training, or "auto".
+    """
+
+    takes = frozenset({"params", "inputs"})
+
+    unroll: int
+    updates: int
+    learning_rate: float
+    noise: float
+    seed: int
+    device: str
+    linear: np.ndarray
+    bias: np.ndarray
+
+    def _set(self, **arguments: Any) -> None:
+        """Store the arguments, checked."""
+        for name, value in arguments.items():
+            if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
+                check_whole(f"{self.name}: {name}", value)
+            setattr(self, name, value)
+        check_whole(f"{self.name}: seed", self.seed, 0)
+        if not self.learning_rate > 0 or not self.noise >= 0:
+            raise OptionError(
+                f"{self.name}(learning_rate={self.learning_rate}, noise={self.noise}). Expected a "
+                "positive learning rate and noise of at least 0."
+            )
+
+    def _start(self, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Linear part of the network from the best linear step z -> A [z, x] + b."""
+        return A, b
+
+    @abstractmethod
+    def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
+        """The network with the linear part A (k, k + m), b (k,), and the rest at its start."""
+
+    @abstractmethod
+    def _loop(
+        self, history: np.ndarray, x: np.ndarray, steps: int, *weights: np.ndarray
+    ) -> np.ndarray:
+        """Rollout (B, steps, k) by compiled code; ``weights`` in the order of ``fitted``."""
+
+    def _fit(
+        self,
+        sequences: list[np.ndarray],
+        *,
+        params: np.ndarray | None = None,
+        inputs: list[np.ndarray] | None = None,
+    ) -> None:
+        import torch
+
+        from romae.dynamics.unrolled import RolloutError, fit_unrolled, windows
+        from romae.feed import pick_device
+        from romae.train import TrainConfig
+
+        device = pick_device(self.device)
+        drives = [_drive(z, params, inputs, i) for i, z in enumerate(sequences)]
+        A, b = self._start(*linear_map(sequences, drives))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.seed)
+            net = self._network(A, b).float().to(device)
+        feeds = windows(
+            sequences, drives, context=self.context, unroll=self.unroll, batch=BATCH,
+            seed=self.seed, device=device,
+        )  # fmt: skip
+        config = TrainConfig(
+            steps=self.updates, batch=BATCH, lr=self.learning_rate, seed=self.seed, average=AVERAGE,
+            patience=max(1, round(PATIENCE * self.updates / feeds[0].updates)),
+        )  # fmt: skip
+        objective = RolloutError(A.shape[0], self.context, self.unroll, self.noise)
+        try:
+            self.history = fit_unrolled(net, feeds, objective, config, self.name)
+        except TrainingError as error:
+            text = str(error).replace("train.lr", "learning_rate")
+            raise TrainingError(f"{self.name}: {text}") from error
+        found = {n: p.detach().cpu().numpy().copy() for n, p in net.named_parameters()}
+        for name in found:
+            setattr(self, name, found[name])
+
+    def _rollout(
+        self,
+        history: np.ndarray,
+        steps: int,
+        *,
+        params: np.ndarray | None = None,
+        inputs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        B, C, _ = history.shape
+        parts = [np.empty((B, C - 1 + steps, 0))]
+        if params is not None:
+            parts.append(np.repeat(params[:, None], C - 1 + steps, axis=1))
+        if inputs is not None:
+            parts.append(inputs[:, : C - 1 + steps])
+        x = np.concatenate(parts, axis=2).astype(np.float64)
+        weights = [np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in self.fitted]
+        return self._loop(np.ascontiguousarray(history, dtype=np.float64), x, steps, *weights)
+
+
+    def _by_torch(self, history: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:
+        """What ``_loop`` does, by the network that was trained, in float64."""
+        import torch
+
+        from romae.dynamics.unrolled import roll
+
+        net = self._network(self.linear, self.bias).double().eval()
+        weights = {n: torch.from_numpy(getattr(self, n)).double() for n in net.state_dict()}
+        net.load_state_dict(weights)
+        with torch.no_grad():
+            z, drive = torch.from_numpy(history), torch.from_numpy(x)
+            return roll(net, z, drive, self.context, steps, 0.0).numpy()
+
+
+def _drive(
+    z: np.ndarray, params: np.ndarray | None, inputs: list[np.ndarray] | None, case: int
+) -> np.ndarray:
+    """What acts on case number ``case`` from outside, (T, m)."""
+    parts = [np.empty((len(z), 0))]
+    if params is not None:
+        parts.append(np.tile(params[case], (len(z), 1)))
+    if inputs is not None:
+        parts.append(inputs[case])
+    return np.concatenate(parts, axis=1)
+
+
+def linear_map(
+    sequences: list[np.ndarray], drives: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares z_{n+1} = A [z_n, x_n] + b over all cases, growing modes held: A, b."""
+    k, width = sequences[0].shape[1], sequences[0].shape[1] + drives[0].shape[1] + 1
+    G, R = np.zeros((width, width)), np.zeros((width, k))
+    for z, x in zip(sequences, drives, strict=True):  # sums: memory for one case at a time
+        fed = np.concatenate([z, x, np.ones((len(z), 1))], axis=1)[:-1]
+        G += fed.T @ fed
+        R += fed.T @ z[1:]
+    values, Q = np.linalg.eigh(G)
+    # directions that the data do not excite above rounding keep zero
+    inverse = np.where(values > 1e-12 * values[-1], 1 / np.maximum(values, 1e-300), 0.0)
+    M = (Q * inverse @ (Q.T @ R)).T
+    A, b = M[:, :-1], M[:, -1]
+    growth, modes = np.linalg.eig(A[:, :k])
+    if np.abs(growth).max() > 1 and np.linalg.cond(modes) < 1e8:
+        A[:, :k] = np.linalg.solve(modes.T, (modes * (growth / np.maximum(1, np.abs(growth)))).T).T.real
+    return A, b
