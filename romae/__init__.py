@@ -13,7 +13,19 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.cases import make_case
     from romae.compare import compare, compare_forecasts, detect
     from romae.diagnose import convergence, spectral_pod
-    from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
+    from romae.dynamics import (
+        DMD,
+        GRU,
+        LSTM,
+        Climatology,
+        EchoState,
+        Koopman,
+        NeuralODE,
+        OperatorInference,
+        Persistence,
+        SINDy,
+        Transformer,
+    )
     from romae.errors import RomaeError
     from romae.explore import interpolate_cases, interpolate_states, latent_map, sample_states
     from romae.fields import open_snapshots
@@ -44,6 +56,7 @@ __all__ = [
     "CVAE",
     "DMD",
     "GRU",
+    "LSTM",
     "POD",
     "VAE",
     "VQVAE",
@@ -54,18 +67,23 @@ __all__ = [
     "DenoisingAutoencoder",
     "DenseAutoencoder",
     "EchoState",
+    "Koopman",
     "LinearAutoencoder",
     "MaskedAutoencoder",
+    "NeuralODE",
+    "OperatorInference",
     "PODAutoencoder",
     "Persistence",
     "QuadraticManifold",
     "RankFindingAutoencoder",
     "ReducedModel",
     "RomaeError",
+    "SINDy",
     "SequenceAutoencoder",
     "SparseAutoencoder",
     "StackedAutoencoder",
     "TrainConfig",
+    "Transformer",
     "__version__",
     "compare",
     "compare_forecasts",
@@ -106,7 +124,13 @@ _WHERE = {
     "Climatology": "romae.dynamics",
     "DMD": "romae.dynamics",
     "GRU": "romae.dynamics",
+    "LSTM": "romae.dynamics",
+    "Transformer": "romae.dynamics",
+    "NeuralODE": "romae.dynamics",
     "EchoState": "romae.dynamics",
+    "OperatorInference": "romae.dynamics",
+    "SINDy": "romae.dynamics",
+    "Koopman": "romae.dynamics",
     "ReducedModel": "romae.model",
     "load": "romae.model",
     "compare": "romae.compare",

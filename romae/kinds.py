@@ -39,6 +39,12 @@ DYNAMICS = {
     "dmd": "DMD",
     "echo": "EchoState",
     "gru": "GRU",
+    "lstm": "LSTM",
+    "transformer": "Transformer",
+    "neural-ode": "NeuralODE",
+    "opinf": "OperatorInference",
+    "sindy": "SINDy",
+    "koopman": "Koopman",
 }
 _SIZE = {"POD": "rank"}  # what the constructor calls the latent size, where not "latent"
 

@@ -2,14 +2,37 @@
 
 Persistence, Climatology   the forecasts every other has to beat
 DMD                        the best linear map, with delays
-GRU                        a gated recurrent network, trained unrolled
+GRU, LSTM                  gated recurrent networks, trained unrolled
+Transformer                causal attention over a window
+NeuralODE                  continuous time: steps of any length
 EchoState                  a random reservoir with a least-squares readout
+OperatorInference  a polynomial law, regularised until rollouts stay bounded
+SINDy                      a sparse law that can be read
+Koopman                    functions of the latents that evolve linearly, at any time
 """
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.baselines import Climatology, Persistence
+from romae.dynamics.koopman import Koopman
 from romae.dynamics.linear import DMD
-from romae.dynamics.recurrent import GRU
+from romae.dynamics.neural_ode import NeuralODE
+from romae.dynamics.opinf import OperatorInference
+from romae.dynamics.recurrent import GRU, LSTM
 from romae.dynamics.reservoir import EchoState
+from romae.dynamics.sindy import SINDy
+from romae.dynamics.transformer import Transformer
 
-__all__ = ["DMD", "GRU", "Climatology", "Dynamics", "EchoState", "Persistence"]
+__all__ = [
+    "DMD",
+    "GRU",
+    "LSTM",
+    "Climatology",
+    "Dynamics",
+    "EchoState",
+    "Koopman",
+    "NeuralODE",
+    "OperatorInference",
+    "Persistence",
+    "SINDy",
+    "Transformer",
+]

@@ -14,7 +14,9 @@ import numba
 import numpy as np
 
 # Sums may be reordered, which lets them use vector registers; NaN and Inf keep their meaning.
-_compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+_compiled: Any = numba.njit(
+    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"}
+)
 
 
 @_compiled

@@ -132,7 +132,6 @@ class Trained(Dynamics):
         weights = [np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in self.fitted]
         return self._loop(np.ascontiguousarray(history, dtype=np.float64), x, steps, *weights)
 
-
     def _by_torch(self, history: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:
         """What ``_loop`` does, by the network that was trained, in float64."""
         import torch
@@ -176,5 +175,7 @@ def linear_map(
     A, b = M[:, :-1], M[:, -1]
     growth, modes = np.linalg.eig(A[:, :k])
     if np.abs(growth).max() > 1 and np.linalg.cond(modes) < 1e8:
-        A[:, :k] = np.linalg.solve(modes.T, (modes * (growth / np.maximum(1, np.abs(growth)))).T).T.real
+        A[:, :k] = np.linalg.solve(
+            modes.T, (modes * (growth / np.maximum(1, np.abs(growth)))).T
+        ).T.real
     return A, b

@@ -27,6 +27,7 @@ from romae.errors import ForecastError, MissingDependencyError
 
 MOST = 1000  # substeps of an adaptive solver in one step
 
+
 class Step(nn.Module):
     """The linear part, from ``A`` (k, k + m) and ``b`` (k,)."""
 
