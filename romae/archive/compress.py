@@ -1,0 +1,279 @@
+"""compress: snapshots to an archive whose every value is within a bound of its source.
+
+    x -> plan -> x.romae.partial/ -> chunks, by any process in any order -> manifest -> x.romae
+
+A restart with the same arguments goes on from the last whole chunk. The finished folder has the
+same bytes however often it was interrupted and however many processes wrote it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from romae.archive.bound import Given, read_bound
+from romae.archive.finish import finish, missing_chunks, publish, read_manifest
+from romae.archive.plan import (
+    Item,
+    Plan,
+    chunk_length,
+    find_plan,
+    make_plan,
+    make_request,
+    partial_folder,
+    remove_partial,
+)
+from romae.archive.report import Report
+from romae.archive.store import MANIFEST, PathLike, is_archive, sha256
+from romae.archive.write import write_chunk, write_chunks
+from romae.errors import (
+    OptionError,
+    PathExistsError,
+    RomaeError,
+    UnwritableFileError,
+    check_whole,
+)
+from romae.fields.opening import Source, open_snapshots
+from romae.fields.snapshots import Snapshots
+from romae.fields.summary import human_bytes
+from romae.files import check_output
+from romae.progress import track
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+WAIT = 60.0  # seconds for another process to finish what both were finishing
+Part = tuple[int, int] | Literal["plan"] | None
+
+
+def compress(
+    data: Source,
+    path: PathLike,
+    *,
+    abs: Given = None,
+    rel: Given = None,
+    nrmse: Given = None,
+    model: Any = "auto",
+    chunk: int | None = None,
+    overwrite: bool = False,
+    part: Part = None,
+    client: Any = None,
+) -> Report:
+    """Write ``data`` to the archive ``path`` (a folder, usually named ``.romae``).
+
+    Parameters
+    ----------
+    data : Snapshots, or anything that ``open_snapshots`` takes
+    abs, rel, nrmse : exactly one bound, a number or one per field, {"u": 1e-3, "p": 0.5}
+        abs: largest error in the field's unit. rel: largest error over the field's range (highest
+        minus lowest value). nrmse: rms error over the range, kept in every chunk.
+    model : "auto", None, a method or a fitted reducer
+        What predicts the fields: whatever pays for itself, nothing that is learned, or this.
+    chunk : snapshots per chunk, at most. Default: 64, fewer where they would exceed 64 MiB.
+        Reading one snapshot decodes one chunk.
+    overwrite : replace an archive that stands at ``path``.
+    part : (i, n): write only the i-th of n shares of the chunks, i from 0; whoever finds all chunks
+        there finishes. "plan": prepare, and leave the chunks to others.
+    client : of dask.distributed, whose workers see the same files: they write the chunks.
+
+    Returns
+    -------
+    Report : ratio, sizes and errors; ``print`` shows a table.
+
+    Raises
+    ------
+    OptionError : no bound, several, one that is not above 0, an unknown field.
+    PathExistsError : something is at ``path``, or an unfinished archive of other data or bounds.
+    UnwritableFileError : the disk is full; the same call goes on when there is room.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, xarray as xr
+    >>> wave = np.sin(np.arange(200.0)[:, None] / 9 + np.linspace(0, 6, 64)).astype("float32")
+    >>> data = xr.Dataset({"u": (("time", "x"), wave)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = compress(data, f"{folder}/wave.romae", rel=1e-3)
+    ...     back = xr.open_dataset(f"{folder}/wave.romae").load()
+    >>> float(np.abs(back.u - data.u).max()) <= 1e-3 * np.ptp(wave)
+    True
+    """
+    begun, target = time.perf_counter(), Path(os.path.realpath(path))
+    snapshots = open_snapshots(data)
+    bound = read_bound(snapshots.layout.names, abs=abs, rel=rel, nrmse=nrmse)
+    if chunk is not None:
+        check_whole("chunk", chunk)
+    share = _check_part(part, client)
+    _check_target(target, overwrite, allow_archive=part is not None)
+    request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
+    folder = partial_folder(target)
+    with _explained(folder):
+        if part is not None and not overwrite and (manifest := _is_done(target, request)):
+            return Report(os.fspath(path), manifest, time.perf_counter() - begun, 0)
+        plan = _plan(snapshots, bound, model, request, target, overwrite)
+        if plan is None:  # killed between manifest and rename
+            publish(folder, target, overwrite=overwrite)
+            return Report(
+                os.fspath(path), _is_done(target, request), time.perf_counter() - begun, 0
+            )
+        coded = 0
+        if part != "plan":
+            mine = plan.items[share[0] :: share[1]]
+            total = plan.facts["source"]["bytes"] * len(mine) / max(1, len(plan.items))
+            with track(total / 1e6, "compressing, MB") as task:
+                for size in _written(plan, snapshots, mine, client, target, request):
+                    coded += size
+                    task.advance(size / 1e6)
+        missing = _finish(plan, snapshots, target, request, overwrite)
+        manifest = _is_done(target, request)
+    return Report(os.fspath(path), manifest, time.perf_counter() - begun, coded, missing)
+
+
+def _check_part(part: Part, client: Any) -> tuple[int, int]:
+    """(i, n) of the share."""
+    if part is None or part == "plan":
+        return 0, 1
+    if client is not None:
+        raise OptionError("part= and client= both share out the chunks. Expected one of them")
+    good = isinstance(part, tuple | list) and len(part) == 2
+    if good and all(isinstance(p, int) for p in part) and 0 <= part[0] < part[1]:
+        return int(part[0]), int(part[1])
+    raise OptionError(
+        f"part={part!r} is no share. Expected (i, n), the i-th of n shares with i from 0 to n - 1, "
+        "for example (0, 4), or 'plan'"
+    )
+
+
+def _check_target(target: Path, overwrite: bool, *, allow_archive: bool) -> None:
+    if target.exists() and is_archive(target) and (allow_archive or overwrite) and target.is_dir():
+        return
+    check_output(target, "directory", overwrite=overwrite, marker=MANIFEST)
+    if target.is_dir() and any(target.iterdir()):
+        raise PathExistsError(
+            f"{target} holds a {MANIFEST} and is no archive: a saved model, it seems. It is not "
+            "replaced; choose another name, or remove it yourself"
+        )
+
+
+def _is_done(target: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the archive at ``target`` if it is of this request."""
+    try:
+        manifest = read_manifest((target / MANIFEST).read_bytes(), str(target))
+    except FileNotFoundError:
+        return None
+    return manifest if manifest["request"] == _digest(request) else None
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return sha256(json.dumps(request, sort_keys=True).encode())
+
+
+def _plan(
+    snapshots: Snapshots,
+    bound: Any,
+    model: Any,
+    request: dict[str, Any],
+    target: Path,
+    overwrite: bool,
+) -> Plan | None:
+    """The plan, found or made; None where only the last rename is missing."""
+    folder = partial_folder(target)
+    try:
+        found = find_plan(folder, request, target)
+    except PathExistsError:
+        if not overwrite:
+            raise
+        remove_partial(folder)
+        found = None
+    if found is not None:
+        return found
+    if folder.exists():
+        if _is_done(folder, request) is not None:
+            return None
+        if not overwrite:
+            raise PathExistsError(
+                f"{folder} is in the way: an unfinished archive of other data or settings. Remove "
+                f"it: rm -r {str(folder)!r}"
+            )
+        remove_partial(folder)
+    return make_plan(snapshots, bound, model, request, target)
+
+
+def _written(
+    plan: Plan,
+    snapshots: Snapshots,
+    items: Sequence[Item],
+    client: Any,
+    target: Path,
+    request: dict[str, Any],
+) -> Iterator[int]:
+    try:
+        if client is None:
+            yield from write_chunks(plan, snapshots, items)
+        else:
+            yield from _on_cluster(plan, snapshots, items, client)
+    except FileNotFoundError:
+        # Another process with the same share may have finished meanwhile and renamed the folder.
+        if plan.folder.exists() or _is_done(target, request) is None:
+            raise
+
+
+def _on_cluster(
+    plan: Plan, snapshots: Snapshots, items: Sequence[Item], client: Any
+) -> Iterator[int]:
+    from distributed import as_completed
+
+    data = client.scatter(snapshots, hash=False)
+    light = Plan(plan.folder, plan.document)
+    futures = [
+        client.submit(
+            write_chunk, light, data, item, pure=False, key=f"romae-{plan.folder.name}-{item}"
+        )
+        for item in items
+    ]
+    for future in as_completed(futures):
+        yield future.result()
+
+
+def _finish(
+    plan: Plan, snapshots: Snapshots, target: Path, request: dict[str, Any], overwrite: bool
+) -> int:
+    """Finish if every chunk is there; how many are not."""
+    try:
+        missing = missing_chunks(plan)
+        if missing and plan.folder.exists():  # else somebody has just renamed it
+            return len(missing)
+        while damaged := finish(plan, target, overwrite=overwrite):
+            for _ in write_chunks(plan, snapshots, damaged):
+                pass
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        until = time.monotonic() + WAIT  # another process is finishing the same
+        while _is_done(target, request) is None:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+    return 0
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Errors of writing as :class:`UnwritableFileError`, which says that work is not lost."""
+    try:
+        yield
+    except RomaeError:
+        raise
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = human_bytes(shutil.disk_usage(folder.parent).free) if folder.parent.exists() else "0"
+        raise UnwritableFileError(
+            f"{folder} cannot be written: {error}. {free} are free in {folder.parent}. The chunks "
+            "that are written stay there: make room (or raise the quota or `ulimit -f`) and give "
+            f"the same command again, it goes on; or remove the folder {str(folder)!r}"
+        ) from error

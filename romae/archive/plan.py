@@ -1,0 +1,273 @@
+"""What has to be agreed before the first chunk is coded: plan.json in ``x.romae.partial``.
+
+A plan follows from the data and the arguments alone,
+
+    plan = bound in absolute eps per field, chunk length, methods with their side files, template,
+
+and every process that works on the archive reads the same one. Whoever comes first makes it
+beside, in a folder of its own, and renames it to ``x.romae.partial``: of several, one succeeds and
+the others take that one. ``request`` says what was asked for; an unfinished archive with another
+request is not continued.
+
+A chunk holds K snapshots of one case. It is decoded as a whole, so K is what one snapshot costs to
+read; it is also what a process holds in memory, several times over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from romae.archive import choose
+from romae.archive.bound import Bound, measure_ranges, stored_dtypes
+from romae.archive.method import Method
+from romae.archive.store import CODED, LABELS, PLAN, SIDE, put_file, sha256
+from romae.archive.template import make_template, write_template
+from romae.errors import ArchiveError, PathExistsError
+from romae.fields.snapshots import Snapshots
+from romae.files import _fsync_tree, _remove, _sibling, _sweep
+
+VERSION = 1  # of the container
+KEY_FRAMES = 64  # snapshots of a chunk, unless they are too many bytes
+CHUNK_BYTES = 64 * 2**20
+Item = tuple[int, int]  # case, position of the chunk in it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``folder``: where the unfinished archive lies; ``document``: plan.json."""
+
+    folder: Path
+    document: dict[str, Any]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says and no chunk is needed for."""
+        return self.document["facts"]
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.document["request"]
+
+    @cached_property
+    def items(self) -> list[Item]:
+        """All chunks, in order."""
+        return list(chunk_items(self.facts["lengths"], self.facts["chunk"]))
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """Candidates of every chunk."""
+        sides = {n: self.folder / SIDE / f"{n}.bin" for n in self.document["methods"]}
+        held = {n: p.read_bytes() if p.exists() else b"" for n, p in sides.items()}
+        return [choose.load_method(n, data) for n, data in held.items()]
+
+    @cached_property
+    def dtypes(self) -> list[np.dtype]:
+        """Stored type of each field."""
+        return [np.dtype(v["dtype"]) for v in self.facts["variables"].values()]
+
+    @cached_property
+    def eps(self) -> np.ndarray:
+        """Pointwise bound of each field, (C,); 0 is exact."""
+        return np.array([v["eps"] for v in self.facts["variables"].values()])
+
+    def path(self, name: str) -> Path:
+        """Of a file of the archive."""
+        return self.folder / name
+
+
+def chunk_items(lengths: list[int], chunk: int) -> Iterator[Item]:
+    """(case, position) of every chunk of cases of ``lengths`` snapshots."""
+    for case, n in enumerate(lengths):
+        yield from ((case, i) for i in range(-(-n // chunk)))
+
+
+def chunk_range(item: Item, lengths: list[int], chunk: int) -> tuple[int, int]:
+    """Snapshots start to stop of a chunk within its case."""
+    return item[1] * chunk, min(lengths[item[0]], (item[1] + 1) * chunk)
+
+
+def chunk_length(snapshots: Snapshots, given: int | None) -> int:
+    """Snapshots per chunk: as given, else :data:`KEY_FRAMES` or what fits in ``CHUNK_BYTES``."""
+    if given is None:
+        each = snapshots.layout.size * snapshots.dtype.itemsize
+        given = max(1, min(KEY_FRAMES, CHUNK_BYTES // max(1, each)))
+    return min(given, max(snapshots.lengths))
+
+
+def make_request(snapshots: Snapshots, bound: Bound, chunk: int, model: Any) -> dict[str, Any]:
+    """What makes two plans the same."""
+    return {
+        "fields": list(snapshots.layout.names),
+        "lengths": list(snapshots.lengths),
+        "fingerprint": snapshots.fingerprint,
+        bound.kind: list(bound.values),
+        "chunk": chunk,
+        "model": choose.describe_model(model),
+    }
+
+
+def find_plan(folder: Path, request: dict[str, Any], target: Path) -> Plan | None:
+    """The plan that waits in ``folder``; None without one.
+
+    Raises :class:`PathExistsError` when it is of another request.
+    """
+    try:
+        document = json.loads((folder / PLAN).read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ArchiveError(
+            f"{folder / PLAN} is damaged ({error}). Remove {str(folder)!r} and start again"
+        ) from error
+    differs = [k for k in request if document["request"].get(k) != request[k]]
+    if differs:
+        key = differs[0]
+        raise PathExistsError(
+            f"{folder} is an archive that was begun and not finished, of other "
+            f"{'data' if key in ('fingerprint', 'lengths', 'fields') else 'settings'}: {key} is "
+            f"{document['request'].get(key)!r} there and {request[key]!r} here. Give the same "
+            f"arguments to go on with it, or remove it: rm -r {str(folder)!r}; overwrite=True "
+            f"(--overwrite) removes it and replaces {target.name}"
+        )
+    return Plan(folder, document)
+
+
+def make_plan(
+    snapshots: Snapshots, bound: Bound, model: Any, request: dict[str, Any], target: Path
+) -> Plan:
+    """Look at all data once, choose the methods, write the template: the plan in ``.partial``."""
+    folder = partial_folder(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    temporary = _sibling(folder, "partial")
+    try:
+        document = _fill(temporary, snapshots, bound, model, request)
+        put_file(temporary / PLAN, json.dumps(document).encode())
+        _fsync_tree(temporary)
+        with suppress(OSError):  # somebody else was faster
+            os.rename(temporary, folder)
+    finally:
+        _remove(temporary)
+    found = find_plan(folder, request, target)
+    if found is None:
+        raise ArchiveError(f"{folder} could not be made; another process may have removed it")
+    return found
+
+
+def partial_folder(target: Path) -> Path:
+    """Where the archive ``target`` stands while it is written."""
+    return target.with_name(f"{target.name}.partial")
+
+
+def _fill(
+    folder: Path, snapshots: Snapshots, bound: Bound, model: Any, request: dict[str, Any]
+) -> dict[str, Any]:
+    from romae import __version__
+
+    layout, dtypes = snapshots.layout, stored_dtypes(snapshots)
+    ranges = measure_ranges(snapshots, dtypes)
+    eps, targets = bound.eps(ranges), bound.targets(ranges)
+    template = make_template(snapshots)
+    folder.mkdir()
+    lost = write_template(template.groups, folder / LABELS)
+    methods = choose.candidates(snapshots, eps, model, request["chunk"])
+    (folder / SIDE).mkdir()
+    for method in methods:
+        if side := method.to_bytes():
+            put_file(folder / SIDE / f"{method.name}.bin", side)
+    if not any((folder / SIDE).iterdir()):
+        (folder / SIDE).rmdir()
+    _coded_arrays(folder, snapshots, request["chunk"])
+    variables = {
+        f.name: {
+            "dtype": dtypes[c].str,
+            "dims": template.dims[f.name],
+            "attrs": f.attrs,
+            "encoding": f.encoding if np.dtype(f.dtype) == dtypes[c] else {},
+            "bound": bound.values[c],
+            "target": float(targets[c]),
+            "eps": float(eps[c]),
+            "range": [float(ranges.low[c]), float(ranges.high[c])],
+            "special": int(ranges.special[c]),
+        }
+        for c, f in enumerate(layout.fields)
+    }
+    facts = {
+        "version": VERSION,
+        "variables": variables,
+        "bound": bound.kind,
+        "lengths": list(snapshots.lengths),
+        "chunk": request["chunk"],
+        "time": layout.time,
+        "time_name": layout.time_name,
+        "space": list(layout.space),
+        "shape": list(layout.shape),
+        "case_dim": template.case_dim,
+        "case_source": layout.case,
+        "groups": [name for name, _ in template.groups],
+        "encodings": lost,
+        "unlimited": template.unlimited,
+        "left_out": template.left_out,
+        "source": {
+            "name": os.path.basename(snapshots.source.rstrip("/")) or snapshots.source,
+            "fingerprint": request["fingerprint"],
+            "bytes": sum(d.itemsize for d in dtypes) * len(snapshots) * int(np.prod(layout.shape)),
+        },
+        "model": request["model"],
+        "request": sha256(json.dumps(request, sort_keys=True).encode()),
+        "made": {
+            "romae": __version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    return {"request": request, "methods": [m.name for m in methods], "facts": facts}
+
+
+def _coded_arrays(folder: Path, snapshots: Snapshots, chunk: int) -> None:
+    """The metadata of ``coded/<case>``: Zarr v3 arrays (T, C, *space) of our own codec."""
+    layout = snapshots.layout
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    (folder / CODED).mkdir()
+    put_file(folder / CODED / "zarr.json", _compact(group))
+    for case, n in enumerate(snapshots.lengths):
+        meta = {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": [n, layout.channels, *layout.shape],
+            "data_type": snapshots.dtype.name,
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": [chunk, layout.channels, *layout.shape]},
+            },
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "fill_value": "NaN",
+            "codecs": [{"name": "romae"}, {"name": "crc32c"}],
+            "dimension_names": [layout.time, None, *layout.space],
+        }
+        (folder / CODED / str(case)).mkdir()
+        put_file(folder / CODED / str(case) / "zarr.json", _compact(meta))
+
+
+def _compact(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def remove_partial(folder: Path) -> None:
+    """Forget an unfinished archive; renamed first, so that nobody continues half of it."""
+    if folder.exists():
+        away = _sibling(folder, "replaced")
+        os.rename(folder, away)
+        shutil.rmtree(away, ignore_errors=True)

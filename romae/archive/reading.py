@@ -1,0 +1,290 @@
+"""Reading an archive: only the chunks that are touched, each decoded once while it is in memory.
+
+Snapshot t of a case lies in chunk i = t // K, and a chunk stands on its own (given the side files,
+which are read once): one snapshot costs one chunk. Decoded chunks stay in a cache of at most
+``CACHE_BYTES`` per process, the least recently used leaves first; a chunk that several threads ask
+for is decoded by one of them. Every byte that is decoded was checked against its checksum.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from romae.archive import choose
+from romae.archive.chunk import ChunkFacts, chunk_facts, decode_chunk
+from romae.archive.finish import read_manifest
+from romae.archive.method import Method
+from romae.archive.plan import Item, chunk_items, chunk_range
+from romae.archive.store import CODED, MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
+from romae.archive.times import case_times
+from romae.errors import ArchiveError, OptionError
+
+CACHE_BYTES = 256 * 2**20
+Arrays = tuple[np.ndarray, ...]
+
+
+class ChunkCache:
+    """Decoded chunks, at most ``limit`` bytes of them (and the one just asked for)."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.held = limit, 0
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[Hashable, Arrays] = OrderedDict()
+        self._coming: dict[Hashable, Future[Arrays]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
+        """The chunk ``key``; made once however many threads ask."""
+        with self._lock:
+            if key in self._chunks:
+                self._chunks.move_to_end(key)
+                return self._chunks[key]
+            coming = self._coming.get(key)
+            mine = coming is None
+            if coming is None:
+                coming = self._coming[key] = Future()
+        if not mine:
+            return coming.result()
+        try:
+            arrays = make()
+        except BaseException as error:
+            with self._lock:
+                del self._coming[key]
+            coming.set_exception(error)
+            raise
+        for a in arrays:
+            a.flags.writeable = False
+        with self._lock:
+            del self._coming[key]
+            self._keep(key, arrays)
+        coming.set_result(arrays)
+        return arrays
+
+    def _keep(self, key: Hashable, arrays: Arrays) -> None:
+        size = sum(a.nbytes for a in arrays)
+        if size > self.limit:
+            return
+        self._chunks[key] = arrays
+        self.held += size
+        while self.held > self.limit:
+            _, dropped = self._chunks.popitem(last=False)
+            self.held -= sum(a.nbytes for a in dropped)
+
+
+_CACHE = ChunkCache(CACHE_BYTES)  # of this process; archives share it
+
+
+class Archive:
+    """An archive that is open for reading, a folder or a packed file.
+
+    ``facts``: the manifest, as a dict; ``names``: of the fields; ``lengths``: snapshots of each
+    case; ``chunk``: snapshots that are decoded together. Safe to use from several threads; a copy
+    that was pickled opens the path again.
+
+    Raises :class:`~romae.errors.MissingFileError` without an archive at ``path``, and
+    :class:`ArchiveError` when its manifest or its coordinates are damaged, or it is of a newer
+    version.
+    """
+
+    def __init__(self, path: PathLike, *, cache_bytes: int | None = None) -> None:
+        self.store = Store(path)
+        self.cache_bytes = cache_bytes
+        self.facts = read_manifest(self._manifest(), self.store.path)
+        self.cache = _CACHE if cache_bytes is None else ChunkCache(cache_bytes)
+        self._methods: dict[str, Method] = {}
+        self._lock = threading.Lock()
+        for name in self.facts["files"]:
+            if not name.startswith((f"{SIDE}/", f"{CODED}/")):
+                self.checked(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.store.path, self.cache_bytes)
+
+    @property
+    def path(self) -> str:
+        """Absolute path."""
+        return self.store.path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields, in the order of the channels."""
+        return tuple(self.facts["variables"])
+
+    @property
+    def lengths(self) -> list[int]:
+        """Snapshots of each case."""
+        return self.facts["lengths"]
+
+    @property
+    def chunk(self) -> int:
+        """Snapshots per chunk."""
+        return self.facts["chunk"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points of the grid."""
+        return tuple(self.facts["shape"])
+
+    @property
+    def dtypes(self) -> tuple[np.dtype, ...]:
+        """Types of the fields."""
+        return tuple(np.dtype(v["dtype"]) for v in self.facts["variables"].values())
+
+    @property
+    def items(self) -> list[Item]:
+        """All chunks: (case, position)."""
+        return list(chunk_items(self.lengths, self.chunk))
+
+    def read(self, start: int, stop: int, case: int = 0) -> list[np.ndarray]:
+        """Snapshots ``start`` to ``stop`` of ``case``: one array (n, *space) per field.
+
+        Raises :class:`OptionError` outside the case and :class:`ArchiveError` for a damaged chunk.
+        """
+        if not 0 <= case < len(self.lengths) or not 0 <= start <= stop <= self.lengths[case]:
+            raise OptionError(
+                f"cannot read snapshots {start} to {stop} of case {case}: the cases have "
+                f"{self.lengths} snapshots. Expected 0 <= start <= stop <= length"
+            )
+        out = [np.empty((stop - start, *self.shape), d) for d in self.dtypes]
+        for i in range(start // self.chunk, -(-stop // self.chunk)):
+            a, b = chunk_range((case, i), self.lengths, self.chunk)
+            low, high = max(a, start), min(b, stop)
+            for target, values in zip(out, self.decoded((case, i)), strict=True):
+                target[low - start : high - start] = values[low - a : high - a]
+        return out
+
+    def decoded(self, item: Item) -> Arrays:
+        """The arrays (n, *space) of one chunk, not to be written to, from the cache if there."""
+        key = (self.store.path, *self.store.identity, item)
+        return self.cache.get(key, lambda: self.decode(item))
+
+    def decode(self, item: Item) -> Arrays:
+        """The arrays (n, *space) of one chunk, decoded anew."""
+        self.store.check_same()
+        payload = self.payload(item)
+        method = chunk_facts(payload).method
+        if method:
+            self._load(method)
+        try:
+            arrays = decode_chunk(payload, self._methods)
+        except ArchiveError as error:
+            raise self._damaged(item, str(error)) from error
+        return arrays
+
+    def payload(self, item: Item) -> bytes:
+        """The bytes of one chunk, checked."""
+        try:
+            payload = unseal(self.store.read(self.chunk_file(item)))
+            self._check_shape(chunk_facts(payload), item)
+        except FileNotFoundError as error:
+            raise self._damaged(item, "its file is missing") from error
+        except (ArchiveError, OSError) as error:
+            raise self._damaged(item, str(error)) from error
+        return payload
+
+    def chunk_file(self, item: Item) -> str:
+        """Name of the file of a chunk."""
+        return chunk_name(*item, len(self.shape))
+
+    def checked(self, name: str) -> bytes:
+        """Bytes of a file that the manifest lists; :class:`ArchiveError` if they are others."""
+        try:
+            data = self.store.read(name)
+        except (OSError, ArchiveError) as error:
+            raise ArchiveError(
+                f"{self.path}: cannot read {name!r} ({error}). Expected the files that the "
+                "manifest lists; copy the archive again"
+            ) from error
+        if sha256(data) != self.facts["files"].get(name):
+            raise ArchiveError(
+                f"{self.path}: {name!r} is damaged, its sha256 is not the manifest's ({len(data)} "
+                "bytes). Copy this file again from where the archive came from"
+            )
+        return data
+
+    def place(self, item: Item) -> str:
+        """Which chunk that is, in words: ``chunk 3 of case 0, snapshots 192 to 255``."""
+        start, stop = chunk_range(item, self.lengths, self.chunk)
+        case = f" of case {item[0]}" if len(self.lengths) > 1 else ""
+        times = case_times(self, item[0])
+        span = "" if times is None else f" (time {times[start]} to {times[stop - 1]})"
+        return f"chunk {item[1]}{case}, snapshots {start} to {stop - 1}{span}"
+
+    def _damaged(self, item: Item, why: str) -> ArchiveError:
+        return ArchiveError(
+            f"{self.path}: {self.place(item)} cannot be decoded: {why}. The other chunks can be "
+            f"read; copy {self.chunk_file(item)!r} again from where the archive came from, or "
+            "`romae verify` lists everything that is damaged"
+        )
+
+    def _check_shape(self, found: ChunkFacts, item: Item) -> None:
+        start, stop = chunk_range(item, self.lengths, self.chunk)
+        shape = (stop - start, len(self.names), *self.shape)
+        types = tuple(f.dtype for f in found.fields)
+        if found.shape != shape or types != tuple(d.newbyteorder("=") for d in self.dtypes):
+            raise ArchiveError(f"it holds {found.shape} and should hold {shape}")
+
+    def _load(self, name: str) -> None:
+        with self._lock:
+            if name not in self._methods:
+                side = f"{SIDE}/{name}.bin"
+                data = self.checked(side) if side in self.facts["files"] else b""
+                self._methods[name] = choose.load_method(name, data)
+
+    def _manifest(self) -> bytes:
+        try:
+            return self.store.read(MANIFEST)
+        except OSError as error:
+            raise ArchiveError(f"{self.store.path}: cannot read {MANIFEST}: {error}") from error
+
+    def __repr__(self) -> str:
+        fields, cases = ", ".join(self.names), self.lengths
+        return (
+            f"<romae.Archive {self.path}: {fields}, {sum(cases)} snapshots in {len(cases)} "
+            f"case{'' if len(cases) == 1 else 's'}, {self.facts['ratio']:.4g} times smaller>"
+        )
+
+
+def _reopen(path: str, cache_bytes: int | None) -> Archive:
+    return Archive(path, cache_bytes=cache_bytes)
+
+
+def take(
+    archive: Archive, field: int, cases: Sequence[int], times: Sequence[int], space: tuple[Any, ...]
+) -> np.ndarray:
+    """Values (cases, times, *space) of one field; ``space``: a slice or positions per axis."""
+    index, runs = np.asarray(times), []
+    chunks = index // archive.chunk
+    edges = np.flatnonzero(np.diff(chunks)) + 1
+    for part in np.split(np.arange(index.size), edges) if index.size else []:
+        runs.append((int(chunks[part[0]]), part))
+    shape = [len(range(*s.indices(n))) if isinstance(s, slice) else len(s)
+             for s, n in zip(space, archive.shape, strict=True)]  # fmt: skip
+    out = np.empty((len(cases), index.size, *shape), archive.dtypes[field])
+    inner = _selector(space, archive.shape)
+    for row, case in enumerate(cases):
+        for i, part in runs:
+            values = archive.decoded((int(case), i))[field]
+            local = index[part] - i * archive.chunk
+            out[row, part[0] : part[-1] + 1] = inner(values[_tight(local)])
+    return out
+
+
+def _tight(positions: np.ndarray) -> Any:
+    """``positions`` as a slice where they are consecutive: no copy."""
+    a, n = int(positions[0]), positions.size
+    if np.array_equal(positions, np.arange(a, a + n)):
+        return slice(a, a + n)
+    return positions
+
+
+def _selector(space: tuple[Any, ...], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    if all(isinstance(s, slice) for s in space):
+        return lambda x: x[(slice(None), *space)]
+    full = [np.arange(n)[s] for s, n in zip(space, shape, strict=True)]
+    return lambda x: x[np.ix_(np.arange(len(x)), *full)]

@@ -1,0 +1,114 @@
+"""What compressing came to: bytes in, bytes out, errors, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from romae.fields.summary import human_bytes
+
+
+@dataclass(frozen=True)
+class Report:
+    """``manifest``: of the finished archive, None while others still write; ``seconds``: of this
+
+    call; ``coded``: bytes of fields that this call went through; ``missing``: chunks to come.
+    """
+
+    path: str
+    manifest: dict[str, Any] | None
+    seconds: float
+    coded: int
+    missing: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the archive stands under its name."""
+        return self.manifest is not None
+
+    @property
+    def ratio(self) -> float:
+        """Bytes of the fields over bytes of all files; nan while unfinished."""
+        return float("nan") if self.manifest is None else float(self.manifest["ratio"])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files; 0 while unfinished."""
+        return 0 if self.manifest is None else int(self.manifest["bytes"]["total"])
+
+    @property
+    def speed(self) -> float:
+        """MB/s of fields in this call."""
+        return self.coded / 1e6 / max(self.seconds, 1e-9)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        own = {
+            "path": self.path,
+            "finished": self.finished,
+            "missing_chunks": self.missing,
+            "seconds": self.seconds,
+            "megabytes_per_second": self.speed,
+        }
+        if self.manifest is None:
+            return own
+        kept = ("ratio", "bytes", "source", "bound", "variables", "methods", "chunk", "left_out")
+        return own | {k: self.manifest[k] for k in kept}
+
+    def __str__(self) -> str:
+        if self.manifest is None:
+            return (
+                f"{self.path}: this part is written; {self.missing} chunks are left to other parts"
+            )
+        return "\n".join([*_summary(self.manifest, self.path, self.speed), *_errors(self.manifest)])
+
+
+def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
+    source, sizes = manifest["source"]["bytes"], manifest["bytes"]
+    methods = ", ".join(
+        f"{name} {n} chunk{'s' if n > 1 else ''}" for name, n in manifest["methods"].items()
+    )
+    parts = f"chunks {human_bytes(sizes['chunks'])}"
+    if sizes["side"]:
+        parts += f", side {human_bytes(sizes['side'])}"
+    lines = [
+        f"{path}  {human_bytes(source)} -> {human_bytes(sizes['total'])}, "
+        f"{manifest['ratio']:.4g} times smaller, {speed:.3g} MB/s",
+        f"  {parts}, coordinates and description {human_bytes(sizes['other'])}",
+        f"  {methods}, {manifest['chunk']} snapshots each",
+    ]
+    lines += [f"  left out: {n} {why}" for n, why in manifest["left_out"].items()]
+    return lines
+
+
+def _errors(manifest: dict[str, Any]) -> list[str]:
+    kind, rows = manifest["bound"], []
+    for name, v in manifest["variables"].items():
+        worst = v["rms_error"] if kind == "nrmse" else v["max_error"]
+        share = f"{worst / v['target']:.1%}" if v["target"] and v["eps"] else "exact"
+        row = [name, f"{v['bound']:.3g}", f"{v['target']:.4g}", f"{v['max_error']:.4g}"]
+        rows.append([*row, f"{v['rms_error']:.4g}", share, str(v["stored_exactly"])])
+    measure = "of bound" if kind != "nrmse" else "rms of bound"
+    header = ["field", kind, "bound", "max error", "rms error", measure, "values kept"]
+    exact = [n for n, v in manifest["variables"].items() if not v["eps"]]
+    lines = ["", aligned(header, rows)]
+    if exact:
+        lines.append(
+            f"{', '.join(exact)}: stored exactly, for the bound is below the rounding of the data "
+            "or the field is constant"
+        )
+    return lines
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded with spaces, the first to the left."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if not i else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,311 @@
+"""The source without its fields: coordinates, attributes, times and other variables, lossless.
+
+What stands here is written by xarray as a Zarr v3 group and read back by it, so that time axes,
+calendars and text are xarray's own business; the fields are put in when the archive is opened.
+xarray may store times as float64 days since some date and lose their last bit: what was written is
+read again and compared, and a variable that came back changed is written without its encoding.
+
+One group, ``labels``, holds all where the cases share their times; where each case has its own
+(files of different lengths), ``labels/<i>`` holds those of case i.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from romae.errors import DataError
+from romae.fields.segments import AS_OPENED, Trajectory
+from romae.fields.snapshots import Snapshots
+from romae.fields.state import plain
+from romae.fields.summary import human_bytes
+
+KEPT = ("dtype", "_FillValue", "units", "calendar", "scale_factor", "add_offset")
+SMALL = 2**20  # bytes of a further variable that is stored whatever the size of the fields
+SHARE = 0.01  # of the fields' bytes: up to here too
+
+
+@dataclass(frozen=True)
+class Template:
+    """``groups``: name and Dataset; ``left_out``: variables that are not in the archive, and why;
+
+    ``dims``: dimensions of each field when opened; ``case_dim``: the one over cases, if any.
+    """
+
+    groups: list[tuple[str, xr.Dataset]]
+    left_out: dict[str, str]
+    dims: dict[str, list[str]]
+    case_dim: str | None
+    unlimited: list[str] = field(default_factory=list)
+
+
+def make_template(snapshots: Snapshots) -> Template:
+    """Everything of the source but the values of the fields."""
+    layout, cases = snapshots.layout, snapshots.cases
+    first = snapshots.trajectories[0].segments[0].dataset
+    left_out = _left_out(snapshots, first)
+    keep_case = layout.case in first.dims and (cases > 1 or first.sizes[layout.case] == 1)
+    dims = {f.name: _dims(f.dims, layout.time, layout.space) for f in layout.fields}
+    groups = [("", _of_case(snapshots, 0, left_out))]
+    case_dim = layout.case if keep_case else None
+    if not keep_case:  # of a case dimension that was picked from
+        dims = {n: [d for d in ds if d != layout.case] for n, ds in dims.items()}
+    if cases > 1 and layout.case is None:
+        each = [_of_case(snapshots, i, left_out) for i in range(cases)]
+        if _share_times(snapshots):
+            case_dim = "case"
+            groups = [("", _stack(each, snapshots, case_dim))]
+            dims = {n: [case_dim, *ds] for n, ds in dims.items()}
+        else:
+            groups = [(str(i), part) for i, part in enumerate(each)]
+    unlimited = sorted(map(str, first.encoding.get("unlimited_dims") or ()))
+    return Template(groups, left_out, dims, case_dim, unlimited)
+
+
+def _dims(source: Sequence[str], time: str, space: Sequence[str]) -> list[str]:
+    """Dimensions in the source's order, with time in front where each file is one snapshot."""
+    dims = list(source) or [time, *space]
+    return dims if time in dims else [time, *dims]
+
+
+def _share_times(snapshots: Snapshots) -> bool:
+    first = snapshots.times(0).values
+    return all(np.array_equal(snapshots.times(i).values, first) for i in range(snapshots.cases))
+
+
+def _left_out(snapshots: Snapshots, dataset: xr.Dataset) -> dict[str, str]:
+    """Variables that are fields themselves or too large to store as they are, and why."""
+    layout, limit = snapshots.layout, max(SMALL, SHARE * snapshots.nbytes)
+    found = {}
+    for key, array in dataset.data_vars.items():
+        name = str(key)
+        if name in layout.names:
+            continue
+        further = [d for d in array.dims if d not in (layout.time, layout.case)]
+        spatial = any(dataset.sizes[d] > 1 for d in further)
+        if layout.time in array.dims and spatial and array.dtype.kind in "fiu":
+            where = ", ".join(map(str, array.dims))
+            found[name] = f"is a field on ({where}) that was not chosen"
+        elif array.nbytes > limit:
+            found[name] = f"has {human_bytes(array.nbytes)} and is no field"
+    return found
+
+
+def _of_case(snapshots: Snapshots, case: int, left_out: Mapping[str, str]) -> xr.Dataset:
+    """The template of one trajectory, or of all where the data have a case dimension."""
+    layout, trajectory = snapshots.layout, snapshots.trajectories[case]
+    parts = [_of_segment(snapshots, trajectory, i, left_out) for i in _range(trajectory)]
+    whole = parts[0]
+    if len(parts) > 1 and any(layout.time in v.dims for v in whole.variables.values()):
+        whole = xr.concat(
+            parts,
+            dim=layout.time,
+            data_vars="minimal",
+            coords="minimal",
+            compat="override",
+            join="override",
+            combine_attrs="override",
+        )
+    source = trajectory.segments[0].dataset
+    name = layout.time_name
+    if name in source.variables and layout.case not in source.variables[name].dims:
+        times = trajectory.times
+        whole = whole.assign_coords({name: times.variable})
+        whole[name].encoding = dict(times.encoding)
+    return whole
+
+
+def _range(trajectory: Trajectory) -> range:
+    return range(len(trajectory.segments))
+
+
+def _of_segment(
+    snapshots: Snapshots, trajectory: Trajectory, index: int, left_out: Mapping[str, str]
+) -> xr.Dataset:
+    layout, segment = snapshots.layout, trajectory.segments[index]
+    steps = segment.steps
+    drop = [n for n in (*layout.names, *left_out) if n in segment.dataset.variables]
+    if layout.time not in segment.dataset.dims and layout.time_name in segment.dataset.variables:
+        drop.append(layout.time_name)  # a scalar: the trajectory's times take its place
+    part = segment.dataset.drop_vars(drop)
+    part.encoding.pop(AS_OPENED, None)
+    if layout.time in part.dims:
+        part = part.isel({layout.time: slice(steps.start, steps.stop, steps.step)})
+    if layout.case is not None and layout.case in part.dims:
+        chosen = [t.segments[index].case for t in snapshots.trajectories]
+        if snapshots.cases > 1:
+            part = part.isel({layout.case: chosen})
+        elif part.sizes[layout.case] > 1:
+            part = part.isel({layout.case: chosen[0]})
+    return part
+
+
+def _stack(each: Sequence[xr.Dataset], snapshots: Snapshots, dim: str) -> xr.Dataset:
+    """Templates of several files side by side over the new dimension ``dim``."""
+    labels = np.arange(len(each)) if snapshots.params is None else snapshots.params.index.values
+    return xr.concat(
+        [part.assign_coords({dim: label}) for part, label in zip(each, labels, strict=True)],
+        dim=dim,
+        data_vars="different",
+        coords="different",
+        compat="equals",
+        join="override",
+        combine_attrs="override",
+    )
+
+
+def write_template(groups: Sequence[tuple[str, xr.Dataset]], folder: Path) -> dict[str, Any]:
+    """Write the groups into ``folder``, which is made; the encodings that could not be written.
+
+    The result, {group: {variable: encoding}}, is put back by :func:`read_template`.
+    Raises :class:`DataError` for a variable that Zarr cannot hold.
+    """
+    lost: dict[str, Any] = {}
+    for mode, (name, dataset) in zip(_modes(), groups, strict=False):
+        clean = _storable(dataset)
+        _write(clean, folder, name, mode)
+        if changed := _changed(clean, _reopen(folder, name)):
+            lost[name] = {n: plain(clean.variables[n].encoding) for n in changed}
+            for n in changed:
+                clean.variables[n].encoding = _safe_encoding(clean.variables[n])
+            for n in changed:
+                lost[name][n] = {k: str(v) if k == "dtype" else v for k, v in lost[name][n].items()}
+            _write(clean, folder, name, "a" if mode == "a" else "w")
+            if still := _changed(clean, _reopen(folder, name)):
+                raise DataError(
+                    f"variable {still[0]!r} ({clean.variables[still[0]].dtype}) cannot be stored "
+                    "in Zarr without change. Convert it, or leave it out with "
+                    f"ds.drop_vars({still[0]!r})"
+                )
+    for path in folder.rglob("zarr.json"):  # zarr indents: a quarter of a small archive
+        path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")))
+    return lost
+
+
+def _modes() -> Iterator[Any]:
+    yield "w"
+    while True:
+        yield "a"
+
+
+def _storable(dataset: xr.Dataset) -> xr.Dataset:
+    """A copy with the encodings that matter and plain attributes."""
+    copy = dataset.copy()
+    copy.attrs = plain(dataset.attrs)
+    copy.encoding = {}
+    for variable in copy.variables.values():
+        variable.attrs = plain(variable.attrs)
+        kept = {k: v for k, v in variable.encoding.items() if k in KEPT}
+        if variable.dtype.kind in "OUS":
+            kept.pop("dtype", None)
+        if variable.dtype.kind == "f":
+            kept.setdefault("_FillValue", None)  # xarray would invent one
+        variable.encoding = kept
+    return copy
+
+
+def _safe_encoding(variable: xr.Variable) -> dict[str, Any]:
+    if variable.dtype.kind == "M":
+        return {"units": "nanoseconds since 1970-01-01", "dtype": "int64", "calendar": "standard"}
+    return {"_FillValue": None} if variable.dtype.kind == "f" else {}
+
+
+def _write(dataset: xr.Dataset, folder: Path, group: str, mode: Any) -> None:
+    from zarr.codecs import BloscCodec
+
+    encoding: dict[Hashable, Any] = {}
+    for name, variable in dataset.variables.items():
+        encoding[name] = (
+            {"chunks": tuple(max(1, n) for n in variable.shape)} if variable.dims else {}
+        )
+        if variable.dtype.kind in "fiumM" or variable.dtype.kind == "b":
+            codec = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle", typesize=8)
+            encoding[name]["compressors"] = [codec]
+    with _quiet():
+        dataset.to_zarr(
+            folder,
+            group=group or None,
+            mode=mode,
+            zarr_format=3,
+            consolidated=False,
+            encoding=encoding,
+        )
+
+
+def _reopen(folder: Path, group: str) -> xr.Dataset:
+    return open_group(str(folder), group, {"decode_timedelta": False})
+
+
+def open_group(store: Any, group: str, options: Mapping[str, Any]) -> xr.Dataset:
+    """One group as xarray opens Zarr, without dask."""
+    with _quiet():
+        return xr.open_dataset(
+            store,
+            engine="zarr",
+            group=group or None,
+            chunks=None,
+            cache=False,
+            consolidated=False,
+            **options,
+        )
+
+
+def _changed(written: xr.Dataset, found: xr.Dataset) -> list[str]:
+    """Variables whose values are not what they were."""
+    names = []
+    for name, variable in written.variables.items():
+        a, b = variable.values, found.variables[name].values
+        kinds = {a.dtype.kind, b.dtype.kind}
+        text = bool(kinds & set("OUST"))
+        same = a.shape == b.shape and (
+            text or kinds <= {"M"} or kinds <= {"m"} or a.dtype == b.dtype
+        )
+        if same and a.dtype.kind in "fc":
+            same = np.array_equal(a, b, equal_nan=True)
+        elif same:
+            same = bool(np.all((a == b) | (_missing(a) & _missing(b))))
+        if not same:
+            names.append(str(name))
+    return names
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    return np.isnat(values) if values.dtype.kind in "mM" else np.zeros(values.shape, bool)
+
+
+def read_template(
+    place: tuple[Any, str], group: str, encodings: Mapping[str, Any], options: Mapping[str, Any]
+) -> xr.Dataset:
+    """The template ``group``, small variables in memory, with the encodings of the source.
+
+    ``place``: a store as zarr takes it, and where in it the labels are.
+    """
+    dataset = open_group(place[0], "/".join(filter(None, (place[1], group))), options)
+    for name, variable in dataset.variables.items():
+        if variable.nbytes <= SMALL and name not in dataset.xindexes:
+            variable.load()
+        kept = {k: v for k, v in variable.encoding.items() if k in KEPT}
+        variable.encoding = {**kept, **encodings.get(group, {}).get(str(name), {})}
+    dataset.encoding = {}
+    return dataset
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Zarr warns that text has no final specification in its version 3; xarray reads it."""
+    with warnings.catch_warnings():
+        for words in (
+            ".*Zarr V3 specification.*",
+            ".*does not have a Zarr V3.*",
+            ".*specification.*",
+        ):
+            warnings.filterwarnings("ignore", message=words)
+        yield

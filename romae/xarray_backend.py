@@ -1,0 +1,96 @@
+"""``xr.open_dataset("x.romae")`` without being asked: the engine ``romae`` of xarray.
+
+xarray loads this module with every other engine when it opens its first file, so it imports
+neither torch nor zarr: what decodes is imported when an archive is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xarray.backends import BackendEntrypoint
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MANIFEST = "romae.json"
+HEAD = b'{"format":"romae-archive"'
+ZIP_ENTRY = b"PK\x03\x04"
+NAME_AT = 30  # bytes before the name of the first entry
+
+
+def is_archive(path: Any) -> bool:
+    """Whether a finished archive, folder or packed file, lies at ``path``; looks at 64 bytes."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    try:
+        if os.path.isdir(path):
+            with open(os.path.join(path, MANIFEST), "rb") as file:
+                return file.read(len(HEAD)) == HEAD
+        with open(path, "rb") as file:
+            start = file.read(NAME_AT + len(MANIFEST) + len(HEAD))
+    except (OSError, ValueError):
+        return False
+    return start[:4] == ZIP_ENTRY and start[NAME_AT:] == MANIFEST.encode() + HEAD
+
+
+class RomaeBackendEntrypoint(BackendEntrypoint):
+    """Opens archives lazily; ``chunks={}`` gives dask chunks of one archive chunk each."""
+
+    description = "Open archives of romae (.romae) in xarray"
+    url: ClassVar[str] = ""
+    open_dataset_parameters = (
+        "filename_or_obj",
+        "mask_and_scale",
+        "decode_times",
+        "concat_characters",
+        "decode_coords",
+        "drop_variables",
+        "use_cftime",
+        "decode_timedelta",
+        "case",
+        "cache_bytes",
+    )
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        """Whether there is an archive."""
+        return is_archive(filename_or_obj)
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        mask_and_scale: Any = True,
+        decode_times: Any = True,
+        concat_characters: Any = True,
+        decode_coords: Any = True,
+        drop_variables: str | Iterable[str] | None = None,
+        use_cftime: Any = None,
+        decode_timedelta: Any = None,
+        case: int | None = None,
+        cache_bytes: int | None = None,
+    ) -> xr.Dataset:
+        """The archive as a Dataset.
+
+        ``case``: only this case; needed where the cases have times of their own.
+        ``cache_bytes``: of decoded chunks to keep for this Dataset; all archives of a process share
+        256 MiB otherwise. The other arguments are those of ``xr.open_dataset``; fields are decoded
+        numbers, so masking and scaling concerns the other variables only.
+        """
+        from romae.archive.dataset import open_fields
+        from romae.archive.reading import Archive
+
+        archive = Archive(filename_or_obj, cache_bytes=cache_bytes)
+        drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
+        options = {
+            "mask_and_scale": mask_and_scale,
+            "decode_times": decode_times,
+            "concat_characters": concat_characters,
+            "decode_coords": decode_coords,
+            "use_cftime": use_cftime,
+            "decode_timedelta": decode_timedelta,
+        }
+        options = {k: v for k, v in options.items() if v is not None}
+        return open_fields(archive, case=case, drop=drop, options=options)
