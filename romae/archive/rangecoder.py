@@ -1,0 +1,179 @@
+"""Adaptive binary range coder: decisions to bytes and back.
+
+A decision of probability p costs -log2 p bits. The coder holds an interval of 40-bit numbers,
+
+    [low, low + size),   0 -> [low, low + size p),   1 -> [low + size p, low + size),
+
+and hands out a byte whenever size falls below 2^32; a carry is rippled through the bytes written
+(Martin 1979, "Range encoding: an algorithm for removing redundancy from a digitised message").
+p, the probability of 0, is the mean of a fast and a slow running average in the decision's
+**context** i: P[i] = (fast, slow, count), 22 bits each; both start as plain averages (rate 1/n).
+
+One function codes both ways, so that encoder and decoder cannot differ: state[3] = 0 writes
+`bit` to `buffer`, state[3] = 1 ignores it and reads. All numbers stay within int64.
+
+    state = low (writing) or number - low (reading), size, position in the buffer, direction
+
+Integers v are split into decisions in context `base`: zero? negative? then the octave of |v| in unary,
+the two highest of its lower bits in contexts of their own, and the rest at one bit each.
+"""
+
+import numpy as np
+
+from romae.archive.compiled import inlined
+from romae.errors import ArchiveError
+
+TOP = 1 << 40
+HALF = 1 << 21  # probability one half
+PER = 20  # decisions of a context: zero, sign, 18 octaves
+TAIL = 64 * 4 + 64  # decisions shared by all contexts: octaves' lower bits, high octaves
+
+
+@inlined
+def code_bit(buffer, state, P, i, bit):
+    """Code one decision in context i; returns it."""
+    fast = int(P[i, 0])
+    slow = int(P[i, 1])
+    count = int(P[i, 2])
+    low = int(state[0])
+    size = int(state[1])
+    p = min(max((fast + slow) >> 7, 24), 65536 - 24)
+    bound = (size >> 16) * p
+    if int(state[3]) == 1:
+        bit = 0 if low < bound else 1
+        if bit == 1:
+            low -= bound
+    elif bit == 1:
+        low += bound
+    if count < 127:
+        P[i, 2] = count + 1
+    quick = min(4, 1 + (count >> 1))
+    steady = min(7, 1 + (count >> 1)) if count < 6 else 4 + (count >> 5)
+    if bit == 0:
+        size = bound
+        P[i, 0] = fast + ((4194303 - fast) >> quick)
+        P[i, 1] = slow + ((4194303 - slow) >> steady)
+    else:
+        size -= bound
+        P[i, 0] = fast - (fast >> quick)
+        P[i, 1] = slow - (slow >> steady)
+    _renew(buffer, state, low, size)
+    return bit
+
+
+@inlined
+def _renew(buffer, state, low, size):
+    """Carry, and bytes out or in until size has 33 bits again."""
+    place = int(state[2])
+    if int(state[3]) == 1:
+        while size < 4294967296:
+            low <<= 8
+            size <<= 8
+            if place < buffer.shape[0]:
+                low |= int(buffer[place])
+            place += 1
+    else:
+        if low >= 1099511627776:
+            low -= 1099511627776
+            k = place - 1
+            while buffer[k] == 255:
+                buffer[k] = 0
+                k -= 1
+            buffer[k] += 1
+        while size < 4294967296:
+            buffer[place] = low >> 32
+            place += 1
+            low = (low & 4294967295) << 8
+            size <<= 8
+    state[0] = low
+    state[1] = size
+    state[2] = place
+
+
+@inlined
+def code_raw(buffer, state, value, bits):
+    """Code ``bits`` bits of ``value`` at one bit each; returns them."""
+    result = 0
+    while bits > 0:
+        k = min(bits, 16)
+        bits -= k
+        low = int(state[0])
+        size = int(state[1]) >> k
+        if int(state[3]) == 1:
+            part = min(low // size, (1 << k) - 1)
+            low -= size * part
+        else:
+            part = (value >> bits) & ((1 << k) - 1)
+            low += size * part
+        result = (result << k) | part
+        _renew(buffer, state, low, size)
+    return result
+
+
+@inlined
+def code_value(buffer, state, P, Z, base, v):
+    """Code the integer v, |v| < 2^62, in the context whose decisions begin at P[base]; returns it."""
+    m = abs(v)
+    if code_bit(buffer, state, P, base, 1 if m != 0 else 0) == 0:
+        return 0
+    negative = code_bit(buffer, state, P, base + 1, 1 if v < 0 else 0)
+    octave = 0  # |v| in [2^octave, 2^(octave + 1))
+    while octave < 61:
+        more = 1 if (m >> (octave + 1)) != 0 else 0
+        if octave < 18:
+            more = code_bit(buffer, state, P, base + 2 + octave, more)
+        else:
+            more = code_bit(buffer, state, Z, 256 + octave, more)
+        if more == 0:
+            break
+        octave += 1
+    low = m - (1 << octave)
+    read = 1
+    if octave > 0:
+        bit = code_bit(buffer, state, Z, octave * 4, (low >> (octave - 1)) & 1)
+        read = 2 | bit
+        if octave > 1:
+            second = code_bit(buffer, state, Z, octave * 4 + 1 + bit, (low >> (octave - 2)) & 1)
+            read = (read << 1) | second
+            rest = octave - 2
+            if rest > 0:
+                read = (read << rest) | code_raw(buffer, state, low, rest)
+    return -read if negative == 1 else read
+
+
+def fresh(contexts: int) -> np.ndarray:
+    """Probabilities of ``contexts`` decisions, not yet learned."""
+    P = np.full((contexts, 3), HALF, np.int32)
+    P[:, 2] = 0
+    return P
+
+
+def writer(capacity: int) -> tuple[np.ndarray, np.ndarray]:
+    """Buffer and state to write; a caller watches state[2] against the capacity."""
+    return np.zeros(capacity, np.uint8), np.array([0, TOP - 1, 0, 0], np.int64)
+
+
+def reader(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Buffer and state to read ``data``; beyond its end there are zeros."""
+    first = int.from_bytes(data[:5].ljust(5, b"\0"), "big")
+    return np.frombuffer(bytearray(data), np.uint8), np.array([first, TOP - 1, 5, 1], np.int64)
+
+
+def written(buffer: np.ndarray, state: np.ndarray) -> bytes:
+    """The bytes: of the numbers in the last interval the roundest, without trailing zeros."""
+    low, size, place, _ = (int(s) for s in state)
+    keep = 40
+    while ((low + size - 1) >> keep) << keep < low:
+        keep -= 1
+    low = ((low + size - 1) >> keep) << keep
+    number = int.from_bytes(buffer[:place].tobytes(), "big") * TOP + low  # with a last carry
+    return number.to_bytes(place + 5, "big").rstrip(b"\0")
+
+
+def check_end(data: bytes, state: np.ndarray, finished: bool) -> None:
+    """Raise :class:`ArchiveError` if a decoder gave up or read far beyond the end of ``data``."""
+    if not finished or int(state[2]) > len(data) + 16:
+        raise ArchiveError(
+            f"Coded integers end too early: {len(data)} bytes, and more were asked for. "
+            "Expected the bytes that romae wrote: they are damaged, restore the archive from a copy."
+        )
