@@ -4,7 +4,7 @@
     y_t = (x_t, .., x_{t+d-1})               a window of d delays, oldest first
     min_A  sum_t || y_{t+1} - A y_t ||^2     over all windows of all cases
     Y = U S V^T,   A~ = U_r^T Y' V_r S_r^-1  truncated to rank r
-    A~ w = lambda w                          lambda / max(1, |lambda|): stable
+    A~ w = lambda w                          lambda = exp(mu dt), mu = growth + 2 pi i frequency
     x_n = sum_j phi_j lambda_j^n b_j         forecast; b by least squares on the last d states
 
 An eigenvector of A in delayed coordinates repeats itself, (phi, lambda phi, ..,
@@ -12,48 +12,102 @@ lambda^{d-1} phi); phi is the projection of U w on that form. Forecasts by (phi,
 instead of powers of A keep the delays consistent after lambda has been moved to the unit
 circle, and n steps are one matrix product.
 
+The exact method fits one step, and noise in y_t, which stands on both sides, damps every mode. The
+optimised one fits whole trajectories,
+
+    min_{mu, B}  sum_t || y_t - sum_j exp(mu_j t) B_j ||^2
+
+by variable projection from the eigenvalues of the exact one; bagging repeats that on random
+subsets of times and takes the mean, and the scatter tells how well a rate is known.
+
 A limit cycle in k = 2 latents that is an ellipse needs d = 1; one with m harmonics needs
 d k >= 2 m. DMD fails on chaos: it decays or oscillates.
 """
 
+import warnings
+from typing import Any, Literal
+
 import numpy as np
+import xarray as xr
 
 from romae.dynamics.base import Dynamics
-from romae.errors import OptionError
+from romae.errors import MissingDependencyError, OptionError, TrainingError, check_option
 
+Array = np.ndarray
+Growth = Literal["stable", "neutral", "free"]
 NOISE_FLOOR = 1e-6  # of the largest singular value; about float32 rounding
+GONE = 1e-3  # |lambda| below which a mode is no start for the optimised method
+TRIALS, BAG = 32, 0.6  # subsets of bagging, and the share of times in each
 
 
 class DMD(Dynamics):
     """Dynamic mode decomposition with delays, stable by projection.
 
     ``delays``: states in a window, d; also the context. ``rank``: r, at most d k + 1, the
-    constant included; None keeps every direction above the rounding of float32.
+    constant included; None keeps every direction above the rounding of float32, which for noisy
+    data is every one: give a rank there. ``method``: "exact", "optimised" or "bagged"; the
+    last two need ``pip install 'romae[dynamics]'`` for fit. ``growth``: "stable" holds growth
+    rates at or below zero; "neutral" keeps the modes that last through the training data and holds
+    them on the unit circle, right for limit cycles; "free" leaves all. ``seed``: of the subsets.
 
     n steps equal n times one step once forecasts fill the window (n >= d), and always
     when d = 1.
 
     Source: P. J. Schmid, Dynamic mode decomposition of numerical and experimental data,
-    2010; J. H. Tu et al., On dynamic mode decomposition: theory and applications, 2014.
+    2010; J. H. Tu et al., On dynamic mode decomposition: theory and applications, 2014;
+    T. Askham, J. N. Kutz, Variable projection methods for an optimized dynamic mode decomposition,
+    2018; D. Sashidhar, J. N. Kutz, Bagging, optimized dynamic mode decomposition, 2022.
     Deviates in the constant, without which the result would depend on the mean that is
     removed; in the projection of growing eigenvalues to the unit circle; and in the least
-    squares for the amplitudes over the whole window, which averages noise.
+    squares for the amplitudes over the whole window, which averages noise. Bagging matches modes
+    by the common start instead of by sorting eigenvalues.
     """
 
-    fitted = ("modes", "eigenvalues")
-    modes: np.ndarray  # (k + 1, r) complex, phi
-    eigenvalues: np.ndarray  # (r,) complex, in the closed unit disk
+    fitted = ("modes", "eigenvalues", "scatter", "sizes")
+    modes: Array  # (k + 1, r) complex, phi
+    eigenvalues: Array  # (r,) complex, in the closed unit disk unless growth is "free"
+    scatter: Array  # (r,) complex: standard deviation of growth + i of angle per step; 0 if unknown
+    sizes: Array  # (r,) root mean square of each mode's part of the training latents
 
-    def __init__(self, delays: int = 1, *, rank: int | None = None):
+    def __init__(
+        self,
+        delays: int = 1,
+        *,
+        rank: int | None = None,
+        method: Literal["exact", "optimised", "bagged"] = "exact",
+        growth: Growth = "stable",
+        seed: int = 0,
+    ):
+        check_option("method", method, ["exact", "optimised", "bagged"])
+        check_option("growth", growth, ["stable", "neutral", "free"])
         if delays < 1 or (rank is not None and rank < 1):
             raise OptionError(
                 f"DMD(delays={delays}, rank={rank}). Expected delays of at least 1, and a rank of "
                 "at least 1 or None."
             )
-        self.delays, self.rank = delays, rank
+        self.delays, self.rank, self.method = delays, rank, method
+        self.growth, self.seed = growth, seed
         self.context = delays
 
-    def _fit(self, sequences: list[np.ndarray]) -> None:
+    def _fit(self, sequences: list[Array]) -> None:
+        longest = max(map(len, sequences))
+        values, modes = self._exact(sequences)
+        with np.errstate(divide="ignore"):
+            rates = np.log(values)  # of an eigenvalue 0: - inf, gone after one step
+        if self.method == "exact":
+            rates, kept = hold_growth(rates, self.growth, longest)
+            modes, self.scatter = modes[:, kept], np.zeros(len(rates), dtype=complex)
+        else:
+            rates, self.scatter = self._optimised(sequences, rates[np.abs(values) > GONE])
+            modes = _modes(sequences, rates)
+        self.eigenvalues = np.exp(rates)
+        self.modes = modes / np.maximum(np.linalg.norm(modes, axis=0), np.finfo(float).tiny)
+        windows = np.concatenate([_windows(_with_one(z), self.delays) for z in sequences])
+        b = windows @ self._inverse().T
+        self.sizes = np.sqrt(np.mean(np.abs(b) ** 2, axis=0) * _power(self.modes[:-1]))
+
+    def _exact(self, sequences: list[Array]) -> tuple[Array, Array]:
+        """Eigenvalues (r,) and modes (k + 1, r) of the one-step map."""
         d, k = self.delays, sequences[0].shape[1]
         windows = [_windows(_with_one(z), d) for z in sequences]
         Y = np.concatenate([y[:-1] for y in windows]).T
@@ -64,23 +118,174 @@ class DMD(Dynamics):
         values, W = np.linalg.eig(U.T @ (Y1 @ (Vt.T / s)))
         powers = values ** np.arange(d)[:, None]  # (d, r)
         modes = np.einsum("dr,dkr->kr", powers.conj(), (U @ W).reshape(d, k + 1, r))
-        self.modes = modes / np.maximum(np.linalg.norm(modes, axis=0), np.finfo(float).tiny)
-        self.eigenvalues = values / np.maximum(1.0, np.abs(values))
+        return values.astype(complex), modes.astype(complex)
 
-    def _rollout(self, history: np.ndarray, steps: int) -> np.ndarray:
-        x, d = _with_one(history), self.delays
-        past = self.eigenvalues ** np.arange(d)[:, None]
-        V = np.einsum("dr,kr->dkr", past, self.modes).reshape(x.size, -1)
-        b = np.linalg.lstsq(V, x.reshape(-1).astype(complex), rcond=None)[0]
-        ahead = self.eigenvalues ** np.arange(d, d + steps)[:, None]
-        return ((ahead * b) @ self.modes[:-1].T).real
+    def _optimised(self, sequences: list[Array], rates: Array) -> tuple[Array, Array]:
+        """Rates (r,) that fit whole trajectories, and their scatter over bags."""
+        length = min(map(len, sequences))
+        pieces = [z[i : i + length] for z in sequences for i in _starts(len(z), length)]
+        windows = [_windows(z, self.delays) for z in pieces]
+        H = np.concatenate([*windows, np.ones((len(windows[0]), 1))], axis=1)
+        times = np.arange(len(H), dtype=float)
+        if self.growth == "neutral":  # the exact method damps, so who lasts is told by this one
+            rates = _variable_projection(H, times, rates, _constraint(rates, "stable"))
+            rates, _ = hold_growth(rates, "neutral", max(map(len, sequences)))
+        hold = _constraint(rates, self.growth)
+        best = _variable_projection(H, times, rates, hold)
+        if self.method == "optimised":
+            return best, np.zeros(len(best), dtype=complex)
+        rng = np.random.default_rng(self.seed)
+        size = max(min(len(H), 2 * len(best)), round(BAG * len(H)))
+        bags = [np.sort(rng.choice(len(H), size, replace=False)) for _ in range(TRIALS)]
+        found = np.stack([_variable_projection(H[b], times[b], best, hold) for b in bags])
+        return found.mean(axis=0), found.real.std(axis=0) + 1j * found.imag.std(axis=0)
+
+    def _inverse(self) -> Array:
+        """Amplitudes b from a window: (r, d (k + 1)), least squares."""
+        past = self.eigenvalues ** np.arange(self.delays)[:, None]
+        V = np.einsum("dr,kr->dkr", past, self.modes).reshape(-1, len(self.eigenvalues))
+        return np.linalg.pinv(V, rcond=max(V.shape) * np.finfo(float).eps)
+
+    def _rollout(self, history: Array, steps: int) -> Array:
+        return self._at(history, np.arange(1, steps + 1))
+
+    def _at(self, history: Array, times: Array) -> Array:
+        """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
+        windows = _with_one(history).reshape(len(history), -1)
+        ahead = self.eigenvalues ** (times + (self.delays - 1))[:, None]
+        inverse, modes = self._inverse(), self.modes[:-1]
+        # einsum sums each number alone, in one order: no forecast depends on what else is asked
+        b = np.einsum("rw,bw->br", inverse, windows)
+        return np.stack([np.einsum("nr,kr->nk", ahead * amplitude, modes).real for amplitude in b])
+
+    def spectrum(self) -> xr.Dataset:
+        """Growth rates, frequencies, periods and sizes of the modes, largest first.
+
+        Rates are per unit of the time axis, per second for dates; ``frequency`` in cycles. One
+        entry stands for a conjugate pair. ``size`` is the root mean square of a mode's part of the
+        training latents, each latent scaled to variance one; ``growth_std`` and ``frequency_std``
+        come from bagging, else NaN.
+        """
+        self._check_fitted()
+        number = self.dt.kind == "number"
+        dt = self.dt.size if number else self.dt.size / 1e9
+        unit = (self.dt.units or "1") if number else "s"
+        with np.errstate(divide="ignore"):
+            rates = np.log(self.eigenvalues) / dt
+        rows = np.flatnonzero(rates.imag >= 0)
+        rows = rows[np.argsort(-self.sizes[rows], kind="stable")]
+        rates, scatter = rates[rows], self.scatter[rows] / dt
+        known = self.method == "bagged"
+        frequency = rates.imag / (2 * np.pi)
+        with np.errstate(divide="ignore"):
+            table = {
+                "growth": (rates.real, f"1/({unit})"),
+                "frequency": (frequency, f"1/({unit})"),
+                "period": (1 / frequency, unit),
+                "size": (self.sizes[rows] * np.where(rates.imag > 0, 2**0.5, 1.0), "1"),
+                "growth_std": (scatter.real if known else np.nan * rates.real, f"1/({unit})"),
+                "frequency_std": (
+                    scatter.imag / (2 * np.pi) if known else np.nan * rates.real,
+                    f"1/({unit})",
+                ),
+            }
+        return xr.Dataset(
+            {name: ("mode", values, {"units": units}) for name, (values, units) in table.items()},
+            coords={"mode": np.arange(len(rows))},
+        )
 
 
-def _with_one(z: np.ndarray) -> np.ndarray:
-    return np.concatenate([z, np.ones((len(z), 1))], axis=1)
+def hold_growth(rates: Array, growth: Growth, longest: int) -> tuple[Array, Array]:
+    """Rates (r,) per step as ``growth`` asks, and the indices kept.
+
+    "neutral" keeps what loses less than half its size over ``longest`` steps.
+    """
+    kept = np.arange(len(rates))
+    if growth == "neutral":
+        kept = np.flatnonzero(rates.real * longest > -np.log(2))
+        return 1j * rates[kept].imag, kept
+    if growth == "stable":
+        rates = np.minimum(rates.real, 0) + 1j * rates.imag
+    return rates, kept
 
 
-def _windows(x: np.ndarray, d: int) -> np.ndarray:
+def _constraint(rates: Array, growth: Growth) -> Any:
+    """A function of rates (r,): pairs stay conjugate, the constant at zero, growth held.
+
+    Who pairs with whom is taken from the start, and kept.
+    """
+    order = np.arange(len(rates))
+    partner = np.array([int(np.argmin(np.abs(rates - value.conj()))) for value in rates])
+    partner = np.where(partner[partner] == order, partner, order)
+    constant = int(np.argmin(np.abs(rates)))
+
+    def hold(values: Array) -> Array:
+        values = (values + np.conj(values[partner])) / 2
+        if growth == "neutral":
+            values = 1j * values.imag
+        elif growth == "stable":
+            values = np.minimum(values.real, 0) + 1j * values.imag
+        values[constant] = 0
+        return values
+
+    return hold
+
+
+def _variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Array:
+    """Rates (r,) of exponentials that fit H (T, n) at ``times``, from those given, by PyDMD."""
+    try:
+        from pydmd import BOPDMD
+    except ImportError as error:
+        raise MissingDependencyError(
+            "DMD's methods 'optimised' and 'bagged' need pydmd, which is not installed. Type: "
+            "pip install 'romae[dynamics]'; or take method='exact'"
+        ) from error
+    model = BOPDMD(
+        svd_rank=len(rates),
+        init_alpha=hold(rates),
+        eig_constraints=hold,
+        use_proj=False,
+        varpro_opts_dict={"maxiter": 60, "tol": 1e-12, "eps_stall": 1e-10},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that noise leaves a residual is no failure
+        try:
+            found = np.asarray(model.fit(H.T, times).eigs)
+        except np.linalg.LinAlgError as error:
+            raise TrainingError(
+                f"DMD: variable projection met numbers that are not finite, from {len(rates)} "
+                f"rates (growth up to {rates.real.max():.3g} per step). Expected rates that fit the "
+                "data; take a smaller rank, growth='stable', or method='exact'."
+            ) from error
+    return found if np.isfinite(found).all() else rates
+
+
+def _modes(sequences: list[Array], rates: Array) -> Array:
+    """Modes (k + 1, r) for given rates: one shape each, whatever the case."""
+    shapes = []
+    for z in sequences:
+        V = np.exp(np.multiply.outer(np.arange(len(z)), rates))
+        level = np.linalg.norm(V, axis=0)
+        shapes.append(np.linalg.lstsq(V / level, _with_one(z), rcond=1e-12)[0] / level[:, None])
+    B = np.stack(shapes)  # (cases, r, k + 1)
+    _, _, Vh = np.linalg.svd(B.transpose(1, 0, 2), full_matrices=False)
+    return Vh[:, 0].T
+
+
+def _power(modes: Array) -> Array:
+    return np.sum(np.abs(modes) ** 2, axis=0)
+
+
+def _starts(steps: int, length: int) -> list[int]:
+    """Where pieces of ``length`` begin that cover ``steps``."""
+    return sorted({min(i, steps - length) for i in range(0, steps, length)})
+
+
+def _with_one(z: Array) -> Array:
+    return np.concatenate([z, np.ones((*z.shape[:-1], 1))], axis=-1)
+
+
+def _windows(x: Array, d: int) -> Array:
     """Windows of d states, oldest first: (T - d + 1, d (k + 1))."""
     view = np.lib.stride_tricks.sliding_window_view(x, d, axis=0)  # (T - d + 1, k + 1, d)
     return view.transpose(0, 2, 1).reshape(len(view), -1)

@@ -1,0 +1,232 @@
+"""SINDy: a sparse law of the latents, short enough to be read.
+
+    theta(w) = [1, w_i, w_i w_j, ..]  [, sin(m w_i), cos(m w_i)]     the library
+    dw/dt = theta(w) X     or     w_{n+1} - w_n = theta(w_n) X
+    X: least squares, then in turn every |X_ij| below the threshold is set to zero and the
+       others are fitted again (STLSQ), until nothing changes
+
+The threshold decides how many terms stay. Each of a series is tried and its law rolled out
+from starts in the training data; of those that are about as good as the best and stay bounded in a
+long rollout, the one with fewest terms is taken. The regression is pysindy's; rollouts evaluate
+the library for all starts at once, which its own simulation does not.
+
+w = (z - origin) / scale. With origin "mean" the law is that of deviations from the mean, and the
+same wherever the latents lie. Sparsity depends on where zero is: a law known to be sparse in the
+latents themselves, as that of Lorenz, takes origin "zero".
+
+Works when the latents are few (up to about 6), smooth in time and the law is sparse in them;
+latents of a network rarely are, and the library grows as k^degree.
+"""
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from romae.dynamics.base import Dynamics
+from romae.dynamics.regression import (
+    Array,
+    Rate,
+    TimeForm,
+    Trials,
+    derivative,
+    first_bounded,
+    polynomials,
+    products,
+    roll,
+    substeps,
+)
+from romae.errors import DataError, MissingDependencyError, OptionError, check_option
+
+THRESHOLDS = (0.0, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # rates scaled to variance 1
+RIDGE = 1e-10  # of the mean squared feature: only against exactly dependent features
+AS_GOOD = (0.95, 0.3)  # share of the best horizon, and decades above the best error
+
+
+class SINDy(Dynamics):
+    """Sparse identification of the latents' law.
+
+    ``degree``: of the polynomials. ``frequencies``: M adds sin(m w), cos(m w), m = 1 .. M, of each
+    scaled latent. ``threshold``: smallest coefficient that stays, of rates scaled to variance
+    one; None searches. ``time``: "continuous" learns the rate, "discrete" the change in a step.
+    ``origin``: where w is zero, "mean" or "zero".
+
+    After fit, :meth:`equations` prints the law, ``coefficients`` holds X and ``history`` the
+    search. Needs ``pip install 'romae[dynamics]'`` for fit, and nothing to forecast. Raises
+    DataError when every term falls below the threshold.
+
+    Source: S. Brunton, J. Proctor, J. N. Kutz, Discovering governing equations from data by
+    sparse identification of nonlinear dynamical systems, 2016; A. Kaptanoglu et al., PySINDy, 2022.
+    Deviates in the choice of the threshold by rollouts.
+    """
+
+    fitted = ("coefficients", "chosen", "parts")
+    coefficients: Array  # (d, k), dw/dt per step of the data
+    chosen: Array  # () threshold
+    parts: Array  # () substeps of RK4, 0 when discrete
+
+    def __init__(
+        self,
+        degree: int = 3,
+        *,
+        frequencies: int = 0,
+        threshold: float | None = None,
+        time: TimeForm = "continuous",
+        origin: Literal["mean", "zero"] = "mean",
+    ):
+        check_option("time", time, ["discrete", "continuous"])
+        check_option("origin", origin, ["mean", "zero"])
+        if degree < 1 or frequencies < 0 or (threshold or 0.0) < 0:
+            raise OptionError(
+                f"SINDy(degree={degree}, frequencies={frequencies}, threshold={threshold}). "
+                "Expected a degree of at least 1, frequencies and threshold of at least 0."
+            )
+        self.degree, self.frequencies, self.threshold = degree, frequencies, threshold
+        self.time, self.origin = time, origin
+
+    @property
+    def _shift(self) -> Array:
+        """w - zn of normalised latents zn = (z - mean) / scale, (k,)."""
+        moved = self.span.mean / self.span.scale
+        return moved if self.origin == "zero" else np.zeros_like(moved)
+
+    def _fit(self, sequences: list[Array]) -> None:
+        continuous = self.time == "continuous"
+        self.parts = np.array(substeps(sequences) if continuous else 0)
+        theta = [self._features(z if continuous else z[:-1]) for z in sequences]
+        right = [derivative(z) if continuous else np.diff(z, axis=0) for z in sequences]
+        D, R = np.concatenate(theta), np.concatenate(right)
+        thresholds = THRESHOLDS if self.threshold is None else (self.threshold,)
+        laws = [(t, X) for t in thresholds if (X := _stlsq(D, R, t)) is not None]
+        if not laws:
+            raise DataError(
+                f"SINDy: every one of {D.shape[1]} terms falls below the threshold "
+                f"{thresholds[0]:g} in some latent. Expected at least one that stays; take a "
+                "smaller threshold, or None, which searches."
+            )
+        labels, found = [t for t, _ in laws], [X for _, X in laws]
+        trials = Trials.spread(sequences)
+        rolled = self._roll(np.stack(found), trials.starts[:, -1], trials.truth.shape[1])
+        scores = [trials.score(z) for z in rolled]
+        terms = [int(np.count_nonzero(X)) for X in found]
+        order = sorted(range(len(found)), key=scores.__getitem__)
+        horizon, error = scores[order[0]]
+        close = [
+            n
+            for n in order
+            if scores[n][0] <= AS_GOOD[0] * horizon and scores[n][1] <= error + AS_GOOD[1]
+        ]
+        close.sort(key=terms.__getitem__)
+        long = trials.some()
+        best = first_bounded(
+            [*close, *(n for n in order if n not in close)],
+            self.span,
+            lambda n: self._roll(found[n][None], long.starts[:, -1], long.trial),
+        )
+        best = order[0] if best is None else best  # the driver says when it leaves the span
+        self.coefficients, self.chosen = found[best], np.array(labels[best])
+        self.history = [
+            {
+                "threshold": labels[n],
+                "terms": terms[n],
+                "horizon": -scores[n][0],
+                "log_mse": scores[n][1],
+            }
+            for n in order
+        ]
+
+    def _features(self, zn: Array) -> Array:
+        w = zn + self._shift
+        waves = [f(m * w) for m in range(1, self.frequencies + 1) for f in (np.sin, np.cos)]
+        return np.concatenate([polynomials(w, self.degree), *waves], axis=-1)
+
+    def _rate(self, X: Array) -> Rate:
+        if self.time == "discrete":
+            return lambda z, u: z + self._features(z) @ X
+        return lambda z, u: self._features(z) @ X
+
+    def _roll(self, X: Array, z: Array, steps: int) -> Array:
+        """Rollouts (G, B, steps, k) of laws (G, d, k) from states (B, k)."""
+        start = np.broadcast_to(z, (len(X), *z.shape))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return roll(self._rate(X), start, steps, parts=int(self.parts))
+
+    def _rollout(self, history: Array, steps: int) -> Array:
+        return roll(self._rate(self.coefficients), history[:, -1], steps, parts=int(self.parts))
+
+    def equations(self, digits: int = 4) -> list[str]:
+        """The law, one line a latent, in the units of latents and time axis.
+
+        ``z0' = ...`` is the rate per unit of the axis (per second for dates), ``z0+ = ...`` the
+        next state. With origin "mean", z0 stands for the deviation from the mean, which is said
+        first. Sines keep their argument scaled, ``sin(2 z0/3.1)``.
+        """
+        self._check_fitted()
+        k, scale = self.latent, self.span.scale
+        lines = []
+        if self.origin == "mean":
+            lines = [f"z{i} counts from {m:.{digits}g}" for i, m in enumerate(self.span.mean)]
+        names, sizes = self._terms(digits)
+        unit = scale / (self._seconds if self.time == "continuous" else 1.0)
+        X = self.coefficients * unit / sizes[:, None]
+        for i in range(k):
+            law = [
+                f"{X[n, i]:.{digits}g}" + f" {name}" * bool(name)
+                for n, name in enumerate(names)
+                if X[n, i]
+            ]
+            sign = "'" if self.time == "continuous" else "+"
+            start = [] if self.time == "continuous" else [f"z{i}"]
+            text = " + ".join([*start, *law]).replace("+ -", "- ") or "0"
+            lines.append(f"z{i}{sign} = {text}")
+        return lines
+
+    @property
+    def _seconds(self) -> float:
+        return self.dt.size if self.dt.kind == "number" else self.dt.size / 1e9
+
+    def _terms(self, digits: int) -> tuple[list[str], Array]:
+        """Names of the features in the latents' units, and what each has to be divided by."""
+        k, scale = self.latent, self.span.scale
+        names, sizes = [""], [1.0]
+        for degree in range(1, self.degree + 1):
+            for factors in zip(*products(k, degree), strict=True):
+                powers = {f"z{i}": factors.count(i) for i in factors}
+                names.append(" ".join(n if p == 1 else f"{n}^{p}" for n, p in powers.items()))
+                sizes.append(float(np.prod(scale[list(factors)])))
+        for m in range(1, self.frequencies + 1):
+            for f in ("sin", "cos"):
+                many = "" if m == 1 else f"{m} "
+                names += [f"{f}({many}z{i}/{scale[i]:.{digits}g})" for i in range(k)]
+                sizes += [1.0] * k
+        return names, np.array(sizes)
+
+
+def _stlsq(D: Array, R: Array, threshold: float) -> Array | None:
+    """X (d, k) of features (T, d) and rates (T, k); None when a latent keeps no term.
+
+    Rates are scaled to variance one, so that a threshold means the same in every latent.
+    """
+    STLSQ = _pysindy().STLSQ
+    size = np.sqrt(np.mean(R**2, axis=0))
+    size = np.where(size > 1e-12, size, 1.0)
+    ridge = RIDGE * float(np.sum(D**2)) / D.shape[1]
+    optimiser = STLSQ(threshold=threshold, alpha=ridge)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that all terms are gone is told by what comes back
+        optimiser.fit(D, R / size)
+    X = np.asarray(optimiser.coef_, dtype=np.float64).reshape(R.shape[1], -1).T * size
+    moving = np.mean(R**2, axis=0) > 1e-24
+    alive = (X != 0).any(axis=0) | ~moving
+    return X if alive.all() and np.isfinite(X).all() else None
+
+
+def _pysindy() -> Any:
+    try:
+        import pysindy
+    except ImportError as error:
+        raise MissingDependencyError(
+            "SINDy needs pysindy, which is not installed. Type: pip install 'romae[dynamics]'; or "
+            "take romae.OperatorInference, which does without"
+        ) from error
+    return pysindy
