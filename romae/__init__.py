@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
+    from romae.archive import compress, decompress, pack, verify
     from romae.cases import make_case
-    from romae.compare import compare, compare_forecasts, detect
+    from romae.compare import (
+        calibration,
+        compare,
+        compare_dynamics,
+        compare_forecasts,
+        compare_statistics,
+        detect,
+    )
     from romae.diagnose import convergence, spectral_pod
     from romae.dynamics import (
         DMD,
@@ -85,9 +93,14 @@ __all__ = [
     "TrainConfig",
     "Transformer",
     "__version__",
+    "calibration",
     "compare",
+    "compare_dynamics",
     "compare_forecasts",
+    "compare_statistics",
+    "compress",
     "convergence",
+    "decompress",
     "detect",
     "interpolate_cases",
     "interpolate_states",
@@ -95,9 +108,11 @@ __all__ = [
     "load",
     "make_case",
     "open_snapshots",
+    "pack",
     "sample_states",
     "spectral_pod",
     "sweep",
+    "verify",
 ]
 
 _WHERE = {
@@ -135,6 +150,9 @@ _WHERE = {
     "load": "romae.model",
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
+    "compare_dynamics": "romae.compare",
+    "compare_statistics": "romae.compare",
+    "calibration": "romae.compare",
     "detect": "romae.compare",
     "sweep": "romae.study",
     "interpolate_states": "romae.explore",
@@ -143,6 +161,10 @@ _WHERE = {
     "latent_map": "romae.explore",
     "spectral_pod": "romae.diagnose",
     "convergence": "romae.diagnose",
+    "compress": "romae.archive",
+    "decompress": "romae.archive",
+    "verify": "romae.archive",
+    "pack": "romae.archive",
     "RomaeError": "romae.errors",
     "make_case": "romae.cases",
 }

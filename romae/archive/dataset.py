@@ -16,6 +16,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from romae.archive.reading import Archive, take
+from romae.archive.store import LABELS
 from romae.archive.template import read_template
 from romae.errors import OptionError
 
@@ -33,6 +34,9 @@ def open_fields(
     :class:`OptionError` where it is needed and not given, or names no case.
     """
     facts = archive.facts
+    for name in facts["files"]:
+        if name.startswith(f"{LABELS}/"):
+            archive.checked(name)
     cases = _chosen_cases(archive, case)
     group = facts["groups"][case or 0] if len(facts["groups"]) > 1 else facts["groups"][0]
     given = {**(options or {}), "drop_variables": list(drop) or None}

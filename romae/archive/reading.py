@@ -21,7 +21,7 @@ from romae.archive.chunk import ChunkFacts, chunk_facts, decode_chunk
 from romae.archive.finish import read_manifest
 from romae.archive.method import Method
 from romae.archive.plan import Item, chunk_items, chunk_range
-from romae.archive.store import CODED, MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
+from romae.archive.store import MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
 from romae.archive.times import case_times
 from romae.errors import ArchiveError, OptionError
 
@@ -87,8 +87,7 @@ class Archive:
     that was pickled opens the path again.
 
     Raises :class:`~romae.errors.MissingFileError` without an archive at ``path``, and
-    :class:`ArchiveError` when its manifest or its coordinates are damaged, or it is of a newer
-    version.
+    :class:`ArchiveError` when its manifest is damaged or it is of a newer version.
     """
 
     def __init__(self, path: PathLike, *, cache_bytes: int | None = None) -> None:
@@ -98,9 +97,6 @@ class Archive:
         self.cache = _CACHE if cache_bytes is None else ChunkCache(cache_bytes)
         self._methods: dict[str, Method] = {}
         self._lock = threading.Lock()
-        for name in self.facts["files"]:
-            if not name.startswith((f"{SIDE}/", f"{CODED}/")):
-                self.checked(name)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.store.path, self.cache_bytes)

@@ -13,9 +13,9 @@ missed its target, coded again with eps smaller in the same ratio.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from romae.errors import ArchiveError
 from romae.fields.snapshots import Snapshots
 from romae.fields.work import THREADS, processors
 
+Result = TypeVar("Result")
 MEMORY = 2 * 2**30  # bytes that all threads together may hold
 COPIES = 16  # of a chunk in float64 while it is coded
 MARGIN = 0.995  # of the ratio by which eps is made smaller
@@ -36,17 +37,24 @@ def write_chunks(
     plan: Plan, snapshots: Snapshots, items: Sequence[Item], *, threads: int | None = None
 ) -> Iterator[int]:
     """Write the chunks ``items`` that are not there yet; yields the bytes of fields of each."""
-    count = threads or thread_count(plan)
+    count = threads or thread_count(plan.facts)
+    yield from on_threads(lambda item: write_chunk(plan, snapshots, item), items, count)
+
+
+def on_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], count: int
+) -> Iterator[Result]:
+    """Results of ``work`` on each of ``items``, as they come; at most ``count`` are under way."""
     if count < 2:
-        yield from (write_chunk(plan, snapshots, item) for item in items)
+        yield from map(work, items)
         return
-    left, running = iter(items), set[Future[int]]()
+    left, running = iter(items), set[Future[Result]]()
     with ThreadPoolExecutor(count, "romae-archive") as pool:
         try:
             while True:
                 for item in left:
                     context = contextvars.copy_context()  # a quiet call stays quiet on threads
-                    running.add(pool.submit(context.run, write_chunk, plan, snapshots, item))
+                    running.add(pool.submit(context.run, work, item))
                     if len(running) == count:
                         break
                 if not running:
@@ -58,9 +66,8 @@ def write_chunks(
                 future.cancel()
 
 
-def thread_count(plan: Plan) -> int:
+def thread_count(facts: dict[str, Any]) -> int:
     """Threads: as many as there are processors, while their chunks fit into :data:`MEMORY`."""
-    facts = plan.facts
     each = facts["chunk"] * len(facts["variables"]) * int(np.prod(facts["shape"])) * 8 * COPIES
     return max(1, min(THREADS, processors(), MEMORY // max(1, each)))
 
