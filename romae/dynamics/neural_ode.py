@@ -1,11 +1,12 @@
 """Neural ordinary differential equation of the latents.
 
-    dz/dt = A [z, x] + b + g(z, x)                     g = W_3 tanh(W_2 tanh(W_1 [z, x] + b_1) + b_2)
-    z(t_n + dt) = z(t_n) + int f dt                    x held during the step; time in units of dt
-    A, B, b: exp of [[A, B, b], [0, 0, 0]] is the best linear step     W_3 = 0 at first
+    dz/dt = A [z, x] + b + g(z, x),    z(t_n + dt) = z(t_n) + int dz/dt dt      x held in a step
+    g = W_3 tanh(W_2 tanh(W_1 [z, x] + b_1) + b_2)                              W_3 = 0 at first
+
+Time is in units of dt, the step of the data. exp of [[A, b], [0, 0]] is the best linear step.
 
 stabilised (Linot et al. 2023)
-    dz/dt = - damping z + b + g(z, x)                  damping fixed, so |z| <= (|b| + sup |g|) / damping
+    dz/dt = - damping z + b + g(z, x)      damping fixed: in the end damping |z| <= |b| + sup |g|
 
 One state tells all that follows: no context, and steps of any length. Far from the data the
 free A may carry a rollout away, where the network has never been; the stabilised form pulls
@@ -25,6 +26,8 @@ from romae.errors import OptionError, check_option
 
 STRIDE = 0.6  # largest |eigenvalue of A| times the length of a substep
 SUBSTEPS = (1, 16)
+LEAST = 0.05  # smallest eigenvalue of a step of the data: a decay by exp(-3)
+WORST_BASIS = 1e8  # condition of the eigenvectors
 
 
 class NeuralODE(Trained):
@@ -32,7 +35,8 @@ class NeuralODE(Trained):
 
     ``hidden``: width of both hidden layers. ``damping``: None fits A; a positive number, per
     step of the data, fixes A = - damping I (stabilised). ``method``: "rk4" with a number of
-    substeps that the linear part asks for, or "dopri5", adaptive, to 1e-6. Others: :class:`Trained`.
+    substeps that the linear part asks for, or "dopri5", adaptive, to 1e-6. Others as in
+    :class:`Trained`.
 
     Source: R. T. Q. Chen et al., Neural ordinary differential equations, 2018; A. J. Linot et
     al., Stabilized neural ordinary differential equations for long-time forecasting of
@@ -109,18 +113,18 @@ class NeuralODE(Trained):
 
 
 def generator(M: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A (k, k + m), b (k,) with exp [[A, b], [0, 0]] = [[M, c], [0, 1]]; M - I where there is none.
+    """A (k, k + m), b (k,) with exp [[A, b], [0, 0]] = [[M, c], [0, 1]], as far as there is one.
 
-    A linear step with a negative or zero eigenvalue is that of no differential equation.
+    Real eigenvalues that are not positive belong to no differential equation, and tiny ones to
+    a stiff one: they become ``LEAST``. M - I where there is no basis of eigenvectors.
     """
-    from scipy.linalg import expm, logm
-
     k, width = len(c), M.shape[1] + 1
     step = np.eye(width)
     step[:k] = np.concatenate([M, c[:, None]], axis=1)
-    rate = logm(step)
-    if np.isrealobj(rate) and np.isfinite(rate).all():
-        if np.abs(expm(rate) - step).max() < 1e-6:
-            return rate[:k, :-1].copy(), rate[:k, -1].copy()
     rate = step - np.eye(width)
+    values, modes = np.linalg.eig(step)
+    if np.linalg.cond(modes) < WORST_BASIS:
+        low = (np.abs(values) < LEAST) | ((values.imag == 0) & (values.real < LEAST))
+        logs = np.log(np.where(low, LEAST, values).astype(complex))
+        rate = np.linalg.solve(modes.T, (modes * logs).T).T.real
     return rate[:k, :-1].copy(), rate[:k, -1].copy()
