@@ -6,6 +6,7 @@ axes. At the border, dimensions carry the names below.
 
 TIME = "time"  # dimension of snapshots and of latents in time
 LATENT = "latent"  # dimension of the encoded state, size k
+MEMBER = "member"  # dimension over the forecasts of an ensemble
 CASE = "case"  # dimension over trajectories that differ in parameters
 
 FORMAT_VERSION = 1  # of a saved model; raised when an older romae could not read it

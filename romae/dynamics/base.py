@@ -4,27 +4,35 @@
     zn_{t+1} = f(zn_{t-c+1}, .., zn_t)   the model, c = context; what a subclass writes
     z(t_last + n dt), n = 1 .. steps     the forecast, on the continued axis
 
-The driver checks what comes in, normalises, keeps cases apart, continues the time axis
-and watches for rollouts that leave three times the range of the training latents.
+The driver checks what comes in, normalises, keeps cases apart, continues the time axis, rolls
+all cases and members of an ensemble as one batch and watches for rollouts that leave three
+times the range of the training latents.
 """
 
 import time
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from romae.conventions import CASE, LATENT, TIME
-from romae.dynamics.saving import Saved
+from romae.conventions import CASE, LATENT, MEMBER, TIME
+from romae.dynamics.ahead import Ahead, Duration
+from romae.dynamics.blowup import CHOICES, DONE, OnBlowup, settle
+from romae.dynamics.known import Known, read_inputs, read_params
+from romae.dynamics.perturbed import Perturbed, one_step_error
+from romae.dynamics.saving import KNOWN, Saved
 from romae.dynamics.sequences import Latents, Trajectory, trajectories
 from romae.dynamics.span import Span
-from romae.dynamics.times import check_step, continue_axis, measure_step, time_label
+from romae.dynamics.times import check_step, measure_step, time_label
 from romae.errors import DataError, ForecastError, OptionError, check_option
 
-OnBlowup = Literal["clip", "raise", "nan"]
+__all__ = ["LEFT", "OUTSIDE", "Dynamics", "OnBlowup"]
+
 LEFT = "left_training_range_at"
+OUTSIDE = "outside_training_range"  # parameters or inputs that were
 
 
 class Dynamics(Saved, ABC):
@@ -36,14 +44,16 @@ class Dynamics(Saved, ABC):
     Attributes
     ----------
     context: steps of history that a forecast starts from. Earlier ones are not looked at.
+    takes: what the model uses besides latents, of "params" and "inputs".
     span: scale and range of the training latents, after fit.
     dt: the :class:`TimeStep` of the training data, after fit.
+    step_error: root mean squared error of one step (k,), in standard deviations of the latents.
     fit_seconds: wall time of the last fit.
     history: what fit wants to tell, a list of dicts (training curve, search); may be empty.
     """
 
     context: int = 1
-    takes: ClassVar[frozenset[str]] = frozenset()  # of "params", "inputs"
+    takes: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def _fit(self, *args: Any, **known: Any) -> None:
@@ -62,6 +72,14 @@ class Dynamics(Saved, ABC):
         ``inputs[:, context - 1 + n]`` acts on the step from n to n + 1.
         """
 
+    def _members(self, starts: np.ndarray, steps: int, **known: Any) -> np.ndarray:
+        """Continue ``starts`` (N, B, context, k) of N members by (N, B, steps, k)."""
+        flat = starts.reshape(-1, *starts.shape[2:])
+        spread: dict[str, Any] = {}
+        for n, a in known.items():
+            spread[n] = None if a is None else np.concatenate([a] * len(starts))
+        return self._rollout(flat, steps, **spread).reshape(*starts.shape[:2], steps, -1)
+
     @property
     def minimum(self) -> int:
         """Fewest steps a training case may have."""
@@ -72,14 +90,17 @@ class Dynamics(Saved, ABC):
         """Number of latents k, after fit."""
         return len(self.span.mean)
 
-    # fit and forecast
+    # fit
 
-    def fit(self, latents: Latents, params: object = None) -> Self:
+    def fit(self, latents: Latents, params: Any = None, *, inputs: Any = None) -> Self:
         """Learn from ``latents``: (time, latent), (case, time, latent) or a list of cases.
 
         ``params``, one row per case, is for models that depend on parameters; the others
-        learn one law for all cases. Raises DataError when the latents cannot be used:
-        uneven or differing time steps, too few of them, NaN.
+        learn one law for all cases. Without it the numeric coordinates over ``case`` are taken.
+        ``inputs``: known series over time (forcing, control), see :func:`read_inputs`.
+
+        Raises DataError when the latents cannot be used: uneven or differing time steps (see
+        :func:`resample`), too few of them, NaN; OptionError for inputs that the model cannot use.
         """
         begin = time.perf_counter()
         cases = trajectories(latents, "training latents")
@@ -93,65 +114,177 @@ class Dynamics(Saved, ABC):
         dt = measure_step(cases[0].time, cases[0].label)
         for case in cases[1:]:
             check_step(case.time, dt, case.label)
+        table = read_params(params, latents, len(cases))
+        series = self._read_inputs(inputs, [case.time for case in cases], "training inputs")
         self.__dict__.pop("fit_seconds", None)  # a fit that fails leaves no fitted model
         self.dt, self.history = dt, []
         self.span = Span.measure(np.concatenate([case.values for case in cases]))
-        self._fit([self.span.normalise(case.values) for case in cases])
+        joined = None if series is None else pd.concat(series, ignore_index=True)
+        self._known = {
+            n: None if t is None else Known.measure(t)
+            for n, t in zip(KNOWN, (table, joined), strict=True)
+        }
+        sequences = [self.span.normalise(case.values) for case in cases]
+        known = {"params": self._normalised("params", table)}
+        one_by_one = None if series is None else [self._normalised("inputs", s) for s in series]
+        usable = None if one_by_one is None or one_by_one[0] is None else one_by_one
+        known = {n: v for n, v in (*known.items(), ("inputs", usable)) if n in self.takes}
+        self._fit(sequences, **known)
+        self.step_error = one_step_error(self, sequences, known)
         self.fit_seconds = time.perf_counter() - begin
         return self
+
+    # forecast
 
     def forecast(
         self,
         history: xr.DataArray,
-        steps: int,
+        steps: int | None = None,
         *,
-        params: object = None,
+        duration: Duration | None = None,
+        times: Any = None,
+        params: Any = None,
+        inputs: Any = None,
+        ensemble: int | Perturbed | None = None,
+        seed: int = 0,
         on_blowup: OnBlowup = "clip",
     ) -> xr.DataArray:
-        """The ``steps`` states after the last time of ``history``.
+        """The states after the last time of ``history``; exactly one of the next three says which.
 
         ``history``: (time, latent) or (case, time, latent), at least ``context`` steps of the
         training dt; only the last ``context`` matter. Dimensions, other coordinates, dtype and
-        attributes of ``history`` come back, on the continued time axis.
+        attributes of ``history`` come back, on the continued time axis. A leading ``member``
+        dimension, as an ensemble has it, is continued member by member.
+
+        ``steps``: how many. ``duration``: "45 D", a timedelta, or a number in the unit of a plain
+        axis; rounded up to whole steps. ``times``: increasing times on the grid of the model.
+
+        ``params``: names and values, or one row per case, for a model fitted with parameters;
+        those outside the range of training are allowed, warned of and noted in the attribute
+        ``outside_training_range``. ``inputs``: series that cover the history and the forecast.
+
+        ``ensemble``: number of members, each from a start of its own (:class:`Perturbed`, drawn
+        with ``seed``), along a first dimension ``member``.
 
         ``on_blowup`` says what happens when a rollout leaves three times the training range:
-        "clip" holds it at the border and warns, "nan" writes NaN from there on and warns,
-        "raise" raises ForecastError. The first such time is in the attribute
-        ``left_training_range_at`` of the result, which is absent otherwise.
+        "clip" holds it at the border, "stop" ends the forecast before it, "nan" writes NaN from
+        there on, "ignore" lets it go; all warn. "raise" raises ForecastError. The first such time
+        is in the attribute ``left_training_range_at`` of the result, which is absent otherwise.
         """
         self._check_fitted()
-        check_option("on_blowup", on_blowup, ["clip", "raise", "nan"])
-        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-            raise OptionError(f"steps is {steps!r}. Expected a whole number of at least 1.")
+        check_option("on_blowup", on_blowup, CHOICES)
+        perturbed = Perturbed.read(ensemble)
         cases = self._starts(history)
-        axis = continue_axis(cases[0].time[-max(self.context, 2) :], self.dt, int(steps))
+        recent = cases[0].time[-max(self.context, 2) :]
+        ahead = Ahead.of(recent, self.dt, steps, duration, times)
         starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
+        known, outside = self._known_ahead(history, cases, ahead, params, inputs)
+        dims = [d for d in (MEMBER, CASE) if d in history.dims]
+        if perturbed is not None:
+            if MEMBER in dims:
+                raise OptionError(
+                    f"ensemble={ensemble!r} and a history of {history.sizes[MEMBER]} members. "
+                    "Expected one of them: a history with members is an ensemble already."
+                )
+            dims = [MEMBER, *dims]
+            drawn = perturbed.draw(starts, self.step_error, seed)
+            drawn[..., self.span.constant] = starts[..., self.span.constant]
         with np.errstate(over="ignore", invalid="ignore"):
-            zn = self._rollout(starts, int(steps))
-        # a latent that never changed in training stays as it starts: nothing is known of it
-        zn = np.where(self.span.constant, starts[:, -1:], zn)
-        left = self.span.left(zn)
-        values = self.span.restore(self.span.hold(zn, starts[:, -1]))
-        if on_blowup == "nan":
-            values[np.arange(int(steps)) >= left[:, None]] = np.nan
-        result = _labelled(values if CASE in history.dims else values[0], axis, history)
-        if (first := int(left.min())) < steps:
-            result.attrs[LEFT] = time_label(axis[first])
-            self._report(on_blowup, result, first)
+            if perturbed is None:
+                zn = self._rollout(starts, ahead.steps, **known)
+            else:
+                zn = self._members(drawn, ahead.steps, **known)
+                zn, starts = zn.reshape(-1, *zn.shape[2:]), drawn.reshape(-1, *drawn.shape[2:])
+        values, keep, left = settle(zn, starts[:, -1], self.span, on_blowup)
+        shape = [history.sizes[d] if d in history.dims else perturbed.members for d in dims]  # type: ignore[union-attr]
+        pick = ahead.pick[ahead.pick < keep]
+        values = values[:, pick].reshape(*shape, len(pick), self.latent)
+        result = _labelled(values, dims, ahead.axis[pick], history)
+        if outside:
+            result.attrs[OUTSIDE] = outside
+            warnings.warn(
+                f"{self.name}: {outside}. The forecast extrapolates there.",
+                UserWarning,
+                stacklevel=2,
+            )
+        if (first := int(left.min(initial=ahead.steps))) < ahead.steps:
+            result.attrs[LEFT] = time_label(ahead.axis[first])
+            self._report(on_blowup, result, first, ahead.steps)
         return result
 
-    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: int) -> None:
+    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: int, steps: int) -> None:
         text = (
             f"{self.name}: the rollout left three times the range of its training latents at "
-            f"step {left + 1} of {result.sizes[TIME]} (time {result.attrs[LEFT]})"
+            f"step {left + 1} of {steps} (time {result.attrs[LEFT]})"
         )
-        if on_blowup == "raise":
+        if on_blowup == "raise" or not result.sizes[TIME]:
             raise ForecastError(
                 f"{text}. Expected it to stay inside. Forecast fewer steps, take on_blowup='clip' "
                 "or 'nan', or fit on more data."
             )
-        done = "held at the border" if on_blowup == "clip" else "NaN"
-        warnings.warn(f"{text}; it is {done} from there on.", UserWarning, stacklevel=3)
+        warnings.warn(f"{text}; {DONE[on_blowup]}.", UserWarning, stacklevel=3)
+
+    # parameters and inputs
+
+    def _normalised(self, name: str, table: pd.DataFrame | None) -> np.ndarray | None:
+        known = self._known[name]
+        return None if known is None or table is None else known.normalise(table)
+
+    def _read_inputs(
+        self, inputs: Any, times: list[xr.DataArray], what: str
+    ) -> list[pd.DataFrame] | None:
+        if inputs is None:
+            return None
+        if "inputs" not in self.takes:
+            raise OptionError(
+                f"{self.name} takes no inputs. Expected a model that does, such as "
+                "romae.OperatorInference(); or leave inputs out."
+            )
+        return read_inputs(inputs, times, what)
+
+    def _known_ahead(
+        self, history: xr.DataArray, cases: list[Trajectory], ahead: Ahead, params: Any, inputs: Any
+    ) -> tuple[dict[str, np.ndarray | None], str]:
+        """Normalised params (B, p) and inputs (B, context + steps, m); what lies outside."""
+        known: dict[str, np.ndarray | None] = {}
+        outside = []
+        law = self._known["params"]
+        if law is not None:
+            members = history.sizes.get(MEMBER, 1)
+            table = read_params(params, history, len(cases) // members)
+            if params is None and table is not None and not set(law.names) <= set(table):
+                table = None  # coordinates that mean something else
+            if table is None and "params" in self.takes and law.changes.any():
+                raise DataError(
+                    f"{self.name} was fitted with {', '.join(law.names)} and the forecast has "
+                    f"none. Expected params={{{law.names[0]!r}: value, ...}}, one value per case."
+                )
+            if table is not None:
+                if params is None or isinstance(params, pd.DataFrame):
+                    table = table[[n for n in table if n in law.names]]
+                law.check(table, "params")
+                outside.append(law.outside(table))
+                table = pd.concat([table] * members, ignore_index=True)
+            known["params"] = None if table is None else law.normalise(table)
+        law = self._known["inputs"]
+        if law is None and inputs is not None and "inputs" in self.takes:
+            raise OptionError(
+                f"{self.name} was fitted without inputs. Fit with inputs=, or leave out."
+            )
+        if law is not None and inputs is None:
+            raise DataError(
+                f"{self.name} was fitted with the inputs {', '.join(law.names)} and the forecast "
+                "has none. Expected inputs= that cover history and forecast."
+            )
+        axes = [_whole_axis(case.time[-self.context :], ahead.axis) for case in cases]
+        series = self._read_inputs(inputs, axes, "inputs")
+        if series is not None and law is not None:
+            law.check(series[0], "inputs")
+            outside.append(law.outside(pd.concat(series)))
+            if law.changes.any():
+                known["inputs"] = np.stack([law.normalise(s) for s in series])  # type: ignore[misc]
+        taken = {n: known.get(n) for n in KNOWN if n in self.takes}
+        return taken, ", ".join(filter(None, outside))
 
     # checks
 
@@ -163,9 +296,12 @@ class Dynamics(Saved, ABC):
                 "one time axis; call forecast for each case, or give (case, time, latent)."
             )
         cases = trajectories(history, "history")
+        checked: set[int] = set()  # cases of one length share their axis
         for case in cases:
-            self._check_history(case)
-        if any(case.time.values[-1] != cases[0].time.values[-1] for case in cases):
+            if len(case.values) not in checked:
+                self._check_history(case)
+                checked.add(len(case.values))
+        if len(checked) > 1:
             ends = sorted({str(time_label(case.time.values[-1])) for case in cases})
             raise DataError(
                 f"history: cases end at different times ({', '.join(ends[:4])}). A forecast of "
@@ -189,13 +325,25 @@ class Dynamics(Saved, ABC):
         check_step(case.time[-max(self.context, 2) :], self.dt, case.label)
 
 
-def _labelled(values: np.ndarray, axis: np.ndarray, like: xr.DataArray) -> xr.DataArray:
+def _whole_axis(past: xr.DataArray, ahead: np.ndarray) -> xr.DataArray:
+    values = np.concatenate([past.values, ahead])
+    return xr.DataArray(values, dims=TIME, name=TIME, attrs=past.attrs)
+
+
+def _labelled(
+    values: np.ndarray, lead: list[str], axis: np.ndarray, like: xr.DataArray
+) -> xr.DataArray:
     """``values`` with the names and coordinates of ``like`` and the times ``axis``."""
-    dims = (CASE, TIME, LATENT) if CASE in like.dims else (TIME, LATENT)
     coords = {n: c for n, c in like.coords.items() if TIME not in c.dims}
+    if MEMBER in lead and MEMBER not in coords:
+        coords[MEMBER] = xr.DataArray(np.arange(len(values)), dims=MEMBER)
     times = xr.Variable(TIME, axis, like[TIME].attrs, like[TIME].encoding)
     dtype = like.dtype if like.dtype.kind == "f" else np.float64
-    attrs = {n: v for n, v in like.attrs.items() if n != LEFT}
+    attrs = {n: v for n, v in like.attrs.items() if n not in (LEFT, OUTSIDE)}
     return xr.DataArray(
-        values.astype(dtype), dims=dims, coords={**coords, TIME: times}, name=like.name, attrs=attrs
+        values.astype(dtype),
+        dims=(*lead, TIME, LATENT),
+        coords={**coords, TIME: times},
+        name=like.name,
+        attrs=attrs,
     )

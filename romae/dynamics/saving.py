@@ -6,9 +6,12 @@ from typing import ClassVar, Self
 import numpy as np
 
 from romae.bundle import Bundle, Bundled
+from romae.dynamics.known import Known
 from romae.dynamics.span import Span
 from romae.dynamics.times import TimeStep
 from romae.errors import BundleError, NotFittedError
+
+KNOWN = ("params", "inputs")  # what a model may be given besides latents
 
 
 class Saved(Bundled):
@@ -19,6 +22,8 @@ class Saved(Bundled):
     span: Span
     dt: TimeStep
     fit_seconds: float
+    step_error: np.ndarray
+    _known: dict[str, Known | None]
     history: list[dict[str, float]]
 
     def to_bundle(self) -> Bundle:
@@ -34,6 +39,8 @@ class Saved(Bundled):
             "complex": pairs,
             "fit_seconds": self.fit_seconds,
             "history": self.history,
+            "step_error": self.step_error.tolist(),
+            **{n: None if k is None else k.to_state() for n, k in self._known.items()},
         }
         return document, arrays
 
@@ -50,6 +57,8 @@ class Saved(Bundled):
                 setattr(model, n, whole[n])
             model.dt = TimeStep(**document["dt"])
             model.fit_seconds, model.history = document["fit_seconds"], document["history"]
+            model.step_error = np.asarray(document["step_error"], dtype=float)
+            model._known = {n: document[n] and Known.from_state(document[n]) for n in KNOWN}
         except (KeyError, TypeError, IndexError) as error:
             raise BundleError(
                 f"the saved {cls.__name__} lacks or has too much of {error}. Expected what this "

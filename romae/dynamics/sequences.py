@@ -1,7 +1,8 @@
 """From labelled latents to plain trajectories, with everything checked.
 
 Accepted: ``(time, latent)``; ``(case, time, latent)``, where a case shorter than the
-longest ends in rows of NaN; a list of ``(time, latent)`` of different lengths.
+longest ends in rows of NaN; a list of ``(time, latent)`` of different lengths. Histories may
+have a dimension ``member`` before the others.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from romae.conventions import CASE, LATENT, TIME
+from romae.conventions import CASE, LATENT, MEMBER, TIME
 from romae.errors import DataError
 
 Latents = xr.DataArray | Sequence[xr.DataArray]
@@ -31,11 +32,7 @@ def trajectories(latents: Latents, what: str) -> list[Trajectory]:
     Raises DataError for wrong dimensions, missing times, NaN, an empty or ragged list.
     """
     if isinstance(latents, xr.DataArray):
-        if CASE in latents.dims:
-            _check_array(latents.isel({CASE: 0}), what, latents)
-            items = [(f"{what}, case {i}", latents.isel({CASE: i})) for i in range(len(latents))]
-        else:
-            items = [(what, latents)]
+        items = _apart(latents, what)
     elif isinstance(latents, Sequence) and not isinstance(latents, str | bytes):
         items = [(f"{what}, item {i}", item) for i, item in enumerate(latents)]
     else:
@@ -49,6 +46,18 @@ def trajectories(latents: Latents, what: str) -> list[Trajectory]:
             f"{what}: cases have {', '.join(map(str, sizes))} latents. Expected one size; "
             "encode every case with the same reducer."
         )
+    return found
+
+
+def _apart(latents: xr.DataArray, what: str) -> list[tuple[str, xr.DataArray]]:
+    """Each trajectory of an array with its name: members outside, cases inside."""
+    found = [(what, latents)]
+    for d in (MEMBER, CASE):
+        if d in latents.dims:
+            _check_array(
+                latents.isel({d: 0 for d in (MEMBER, CASE) if d in latents.dims}), what, latents
+            )
+            found = [(f"{w}, {d} {i}", z.isel({d: i})) for w, z in found for i in range(z.sizes[d])]
     return found
 
 

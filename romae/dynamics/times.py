@@ -46,6 +46,11 @@ class TimeStep:
             return f"{self.size:g} {self.units}".strip()
         return f"{self.size / 1e9:g} s"
 
+    @property
+    def length(self) -> float:
+        """dt in seconds, or in the axis' own unit for plain numbers."""
+        return self.size if self.kind == "number" else self.size / 1e9
+
     def to_state(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -152,6 +157,16 @@ def time_label(time: Any) -> float | str:
     if value.dtype.kind in "iuf":
         return float(value)
     return str(value) if value.dtype.kind in "Mm" else value.item().isoformat()
+
+
+def seconds_since(time: xr.DataArray, origin: Any) -> np.ndarray:
+    """``time - origin`` as float64 (T,): seconds, or the axis' own unit for plain numbers."""
+    kind, values = kind_of(time), time.values
+    if kind == "number":
+        return np.asarray(values.astype(np.float64) - float(origin))
+    if kind == "cftime":
+        return np.array([(v - origin).total_seconds() for v in values])
+    return np.asarray((values - origin) / np.timedelta64(1, "s"))
 
 
 def _offsets(time: xr.DataArray, kind: Kind) -> tuple[np.ndarray, float]:

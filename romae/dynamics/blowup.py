@@ -1,0 +1,48 @@
+"""What becomes of rollouts that leave three times the range of the training latents.
+
+    clip     held at the border from there on
+    stop     all forecasts end one step before the first that leaves
+    nan      NaN from there on
+    ignore   as the model says, however large; NaN once it is no number
+    raise    ForecastError
+
+Whatever is chosen is said in a warning and dated in the result.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from romae.dynamics.span import Span
+
+OnBlowup = Literal["clip", "stop", "nan", "ignore", "raise"]
+CHOICES = ("clip", "stop", "nan", "ignore", "raise")
+DONE = {
+    "clip": "it is held at the border from there on",
+    "stop": "the forecast ends before it",
+    "nan": "it is NaN from there on",
+    "ignore": "it is let go",
+}
+
+
+def settle(
+    zn: np.ndarray, start: np.ndarray, span: Span, on_blowup: OnBlowup
+) -> tuple[np.ndarray, int, np.ndarray]:
+    """Rollouts (B, steps, k) from ``start`` (B, k), both normalised, as ``on_blowup`` wants them.
+
+    Returns them in physical latents, how many steps are kept, and the index of the first
+    state of each outside the span, (B,), steps for none.
+    """
+    # a latent that never changed in training stays as it starts: nothing is known of it
+    zn = np.where(span.constant, start[:, None], zn)
+    left = span.left(zn)
+    keep = int(left.min(initial=zn.shape[1])) if on_blowup == "stop" else zn.shape[1]
+    if on_blowup == "ignore":
+        lost = np.logical_or.accumulate(~np.isfinite(zn).all(axis=2), axis=1)
+        zn = np.where(lost[..., None], np.nan, zn)
+    else:
+        zn = span.hold(zn, start)
+    values = span.restore(zn[:, :keep])
+    if on_blowup == "nan":
+        values[np.arange(keep) >= left[:, None]] = np.nan
+    return values, keep, left

@@ -1,0 +1,72 @@
+"""Ensembles from perturbed starts: how far small errors of the start grow.
+
+    z_{t-c+1 .. t}^(j) = z_{t-c+1 .. t} + a e^(j),    e^(j) ~ N(0, diag(sigma^2))
+
+sigma is the error that the model itself makes in one step, measured on the training latents
+when it is fitted (a relative to it, 1 by default): an analysis that is as good as the model.
+All members are perturbed, so that they are exchangeable and scores such as CRPS are fair.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from romae.errors import OptionError, check_whole
+
+if TYPE_CHECKING:
+    from romae.dynamics.base import Dynamics
+
+STARTS = 256  # at which the error of one step is measured
+LEAST = 1e-4  # standard deviations; a model that is exact on its training data errs elsewhere
+
+
+@dataclass(frozen=True)
+class Perturbed:
+    """``members`` forecasts from starts with errors of ``amplitude`` times the one-step error.
+
+    ``amplitude`` 0 leaves the start as it is: for an ensemble of models, whose members differ.
+    """
+
+    members: int = 20
+    amplitude: float = 1.0
+
+    @classmethod
+    def read(cls, ensemble: "int | Perturbed | None") -> Self | None:
+        """What ``forecast(ensemble=)`` takes. Raises OptionError."""
+        if ensemble is None or isinstance(ensemble, cls):
+            return ensemble
+        return cls(check_whole("ensemble", ensemble))
+
+    def __post_init__(self) -> None:
+        check_whole("members", self.members)
+        if not (np.isfinite(self.amplitude) and self.amplitude >= 0):
+            raise OptionError(f"amplitude is {self.amplitude}. Expected a number of at least 0.")
+
+    def draw(self, starts: np.ndarray, sigma: np.ndarray, seed: int) -> np.ndarray:
+        """Starts (members, B, context, k) around normalised ``starts`` (B, context, k)."""
+        rng = np.random.default_rng(seed)
+        error = rng.standard_normal((self.members, *starts.shape))
+        return np.asarray(starts + self.amplitude * sigma * error)
+
+
+def one_step_error(
+    model: "Dynamics", sequences: list[np.ndarray], known: dict[str, Any]
+) -> np.ndarray:
+    """Root mean squared error (k,) of one step from up to STARTS starts in ``sequences``."""
+    c = model.context
+    places = [(i, t) for i, z in enumerate(sequences) for t in range(len(z) - c)]
+    places = [places[n] for n in np.unique(np.linspace(0, len(places) - 1, STARTS).astype(int))]
+    history = np.stack([sequences[i][t : t + c] for i, t in places])
+    truth = np.stack([sequences[i][t + c] for i, t in places])
+    at: dict[str, Any] = {}
+    if "params" in known:
+        mu = known["params"]
+        at["params"] = None if mu is None else mu[[i for i, _ in places]]
+    if "inputs" in known:
+        u = known["inputs"]
+        at["inputs"] = None if u is None else np.stack([u[i][t : t + c + 1] for i, t in places])
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = model._rollout(history, 1, **at)[:, 0] - truth
+    found = np.sqrt(np.mean(np.square(error), axis=0))
+    return np.asarray(np.clip(np.where(np.isfinite(found), found, 1.0), LEAST, 1.0))
