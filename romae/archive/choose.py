@@ -2,31 +2,48 @@
 
     candidates(snapshots, eps, model) -> [Method, ...]        tried on every chunk, fewest bytes win
 
-``model=None`` learns nothing: splines and the lossless coder. ``"auto"`` also fits what may pay
-for itself. A method of one's own, or a fitted reducer, is tried beside the splines. A method's
-side information is stored once and counted, so a candidate stays only if, on sample chunks, it
-saves more than it costs.
+``model=None`` learns nothing: splines and the lossless coder. ``"auto"`` also fits what may pay for
+itself, on a sample of whole chunks spread over the data. A method of one's own, or a fitted
+reducer, is tried beside the splines. Side information is stored once and counted, so with b_m the
+bytes of a sample chunk by method m, b_0 those by the methods kept so far, a fitted m stays only if
+
+    (chunks in all / chunks in the sample) Σ max(0, b_0 - b_m)  >  bytes of its side information.
 """
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from romae.archive.bound import read_values
+from romae.archive.chunk import encode_chunk, filled
 from romae.archive.method import Method
 from romae.archive.store import sha256
 from romae.errors import ArchiveError, OptionError, nearest
 from romae.fields.snapshots import Snapshots
+from romae.progress import track
+
+SAMPLE_BYTES = 256 * 2**20  # of float64 that methods are fitted on
+SAMPLE_CHUNKS = 12
+TRIED_CHUNKS = 4  # of the sample, on which bytes are counted
 
 
 def classes() -> dict[str, type[Method]]:
     """The methods this romae can decode, by the name that chunks carry."""
-    from romae.archive.spline import Spline
+    from romae.archive.equation import Equation
 
-    return {c.name: c for c in (Spline,)}
+    found: list[type[Method]] = [Equation]
+    try:
+        from romae.archive.spline import Spline  # type: ignore[attr-defined,unused-ignore]
+
+        found.append(Spline)
+    except ImportError:
+        pass
+    return {c.name: c for c in found}
 
 
 def load_method(name: str, side: bytes) -> Method:
@@ -43,18 +60,92 @@ def load_method(name: str, side: bytes) -> Method:
     return known[name].from_bytes(side)
 
 
-def candidates(snapshots: Snapshots, eps: np.ndarray, model: Any, chunk: int) -> list[Method]:
+def candidates(
+    snapshots: Snapshots,
+    eps: np.ndarray,
+    model: Any,
+    chunk: int,
+    dtypes: Sequence[np.dtype],
+) -> list[Method]:
     """Methods to try on every chunk of ``chunk`` snapshots; ``eps``: (C,), 0 = exact.
 
     Raises :class:`OptionError` for a ``model`` that cannot code.
     """
-    found: list[Method] = [c.from_bytes(b"") for c in classes().values()][:1]
-    if not eps.any() or model is None or model == "auto":
+    found = [c.from_bytes(b"") for n, c in classes().items() if n == "spline"]
+    if model is None or not eps.any():
         return found
-    method = as_method(model)
-    if method.name in {m.name for m in found}:
-        return [method]
-    return [*found, method]
+    if model != "auto":
+        method = as_method(model)
+        return [m for m in found if m.name != method.name] + [method]
+    sample = take_sample(snapshots, eps, chunk, dtypes)
+    with track(None, "fitting methods"):
+        fitted = [m for m in fit_methods(snapshots, sample) if m is not None]
+        return keep_paying(found, fitted, sample)
+
+
+@dataclass
+class Sample:
+    """``runs``: chunks (n, C', *space) float64 of the fields with a bound, finite; ``eps``: (C',);
+
+    ``dtypes``: stored types of those fields; ``share``: chunks in all per chunk here.
+    """
+
+    runs: list[np.ndarray]
+    eps: np.ndarray
+    dtypes: list[np.dtype]
+    share: float
+
+
+def take_sample(
+    snapshots: Snapshots, eps: np.ndarray, chunk: int, dtypes: Sequence[np.dtype]
+) -> Sample:
+    """Whole chunks at even distances over all cases, at most ``SAMPLE_BYTES``."""
+    from romae.archive.plan import chunk_items, chunk_range
+
+    lengths, lossy = list(snapshots.lengths), np.flatnonzero(eps)
+    items = list(chunk_items(lengths, chunk))
+    each = chunk * lossy.size * int(np.prod(snapshots.layout.shape)) * 8
+    count = max(1, min(len(items), SAMPLE_CHUNKS, SAMPLE_BYTES // max(1, each)))
+    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
+    runs = []
+    for place in places:
+        start, stop = chunk_range(items[place], lengths, chunk)
+        x = read_values(snapshots, start, stop, items[place][0])[:, lossy]
+        finite = np.isfinite(x)
+        runs.append(np.stack([filled(x[:, c], finite[:, c]) for c in range(lossy.size)], axis=1))
+    return Sample(runs, eps[lossy], [dtypes[c] for c in lossy], len(items) / len(places))
+
+
+def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
+    """Every method that is learned, fitted; None where it does not apply."""
+    from romae.archive.equation_fit import fit_equation
+
+    return [fit_equation(sample.runs, sample.eps, snapshots.layout.periodic)]
+
+
+def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:
+    """``base`` and those of ``fitted`` that save more bytes than they bring, best first."""
+    step = max(1, len(sample.runs) // TRIED_CHUNKS)
+    runs = sample.runs[::step][:TRIED_CHUNKS]
+    share = sample.share * len(sample.runs) / len(runs)
+
+    def sizes(methods: Sequence[Method]) -> np.ndarray:
+        return np.array([len(encode_chunk(x, sample.eps, methods, sample.dtypes)) for x in runs])
+
+    kept, best = list(base), sizes(base) if fitted else np.zeros(len(runs))
+    left = {m.name: (m, sizes([m])) for m in fitted}
+    while left:
+        gains = {
+            n: share * float(np.maximum(0, best - b).sum()) - len(m.to_bytes())
+            for n, (m, b) in left.items()
+        }
+        name = max(gains, key=lambda n: gains[n])
+        if gains[name] <= 0:
+            break
+        method, found = left.pop(name)
+        kept.append(method)
+        best = np.minimum(best, found)
+    return kept
 
 
 def as_method(model: Any) -> Method:
@@ -68,14 +159,14 @@ def as_method(model: Any) -> Method:
         return model
     what = repr(model) if isinstance(model, str | os.PathLike) else type(model).__name__
     raise OptionError(
-        f"model={what} cannot predict fields for an archive. Expected 'auto', None or a method of "
-        "romae.archive"
+        f"model={what} cannot predict fields for an archive. Expected 'auto', None (none on the "
+        "command line) or a method of romae.archive"
     )
 
 
 def describe_model(model: Any) -> str:
     """``model`` in the plan: equal words, equal bytes."""
-    if model is None or isinstance(model, str):
-        return json.dumps(model)
+    if model is None or model == "auto":
+        return str(model).lower()
     method = as_method(model)
     return f"{method.name} {sha256(method.to_bytes())[:16]}"

@@ -182,7 +182,7 @@ def _fill(
     template = make_template(snapshots)
     folder.mkdir()
     lost = write_template(template.groups, folder / LABELS)
-    methods = choose.candidates(snapshots, eps, model, request["chunk"])
+    methods = choose.candidates(snapshots, eps, model, request["chunk"], dtypes)
     (folder / SIDE).mkdir()
     for method in methods:
         if side := method.to_bytes():
