@@ -3,7 +3,7 @@
     x_t = (z_t, .., z_{t-d+1})                      d delays
     psi(x) = [1, products of x, cos(w x + b)]       the dictionary, n functions
     min_K  sum_t || psi(x_{t+1}) - K psi(x_t) ||^2  on the r leading directions of psi
-    K = V diag(lambda) V^-1,  mu = log(lambda) / dt  eigenvalues of the generator, |Im mu| <= pi / dt
+    K = V diag(lambda) V^-1,  mu = log(lambda) / dt  the generator's eigenvalues, |Im mu| <= pi/dt
     phi(x) = V^-1 psi(x)                            eigenfunctions, phi(x(t)) = exp(mu t) phi(x(0))
     z(t) = M exp(mu t) phi(x_0)                     any time t, no step is taken
 
@@ -24,10 +24,11 @@ from typing import ClassVar
 import numpy as np
 
 from romae.dynamics.base import Dynamics
+from romae.dynamics.laws import Library
 from romae.dynamics.linear import Growth, hold_growth
-from romae.dynamics.regression import Array, polynomials
 from romae.errors import OptionError, check_option
 
+Array = np.ndarray
 GONE = 1e-3  # |lambda| below which a direction is dropped
 LEADS = 24  # lead times at which M is fitted
 
@@ -125,7 +126,7 @@ class Koopman(Dynamics):
     def _lift(self, x: Array) -> Array:
         """psi of windows (..., d k): (..., n)."""
         waves = np.cos(x @ self.frequencies[:-1] + self.frequencies[-1])
-        return np.concatenate([polynomials(x, self.degree), waves], axis=-1)
+        return np.concatenate([Library(x.shape[-1], self.degree)(x), waves], axis=-1)
 
     def _rollout(self, history: Array, steps: int) -> Array:
         return self._at(history, np.arange(1.0, steps + 1))

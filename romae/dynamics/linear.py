@@ -254,8 +254,8 @@ def _variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Arr
         except np.linalg.LinAlgError as error:
             raise TrainingError(
                 f"DMD: variable projection met numbers that are not finite, from {len(rates)} "
-                f"rates (growth up to {rates.real.max():.3g} per step). Expected rates that fit the "
-                "data; take a smaller rank, growth='stable', or method='exact'."
+                f"rates (growth up to {rates.real.max():.3g} per step). Expected rates that fit "
+                "the data; take a smaller rank, growth='stable', or method='exact'."
             ) from error
     return found if np.isfinite(found).all() else rates
 

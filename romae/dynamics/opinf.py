@@ -22,18 +22,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from romae.dynamics.base import Dynamics
-from romae.dynamics.regression import (
-    Array,
-    Rate,
-    TimeForm,
-    Trials,
-    derivative,
-    first_bounded,
-    polynomials,
-    roll,
-    substeps,
-    with_params,
-)
+from romae.dynamics.laws import Library, derivative, parts_of, roll
+from romae.dynamics.regression import Array, TimeForm, Trials, first_healthy
 from romae.errors import DataError, OptionError, check_option
 
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3}
@@ -56,8 +46,8 @@ class OperatorInference(Dynamics):
     Source: B. Peherstorfer, K. Willcox, Data-driven operator inference for nonintrusive
     projection-based model reduction, 2016; S. McQuarrie, C. Huang, K. Willcox, Data-driven
     reduced-order models via regularised operator inference for a single-injector combustion
-    process, 2021. Deviates in rolling out from many starts instead of the first state alone, which lets
-    chaotic data be scored, and in the discrete form as default.
+    process, 2021. Deviates in rolling out from many starts instead of the first state alone, which
+    lets chaotic data be scored, and in the discrete form as default.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"params", "inputs"})
@@ -92,24 +82,23 @@ class OperatorInference(Dynamics):
         inputs: list[Array] | None = None,
     ) -> None:
         continuous = self.time == "continuous"
-        self.parts = np.array(substeps(sequences) if continuous else 0)
+        self.parts = np.array(parts_of(sequences) if continuous else 0)
         rows, right = [], []
         for c, z in enumerate(sequences):
-            mu = None if params is None else np.broadcast_to(params[c], (len(z), params.shape[1]))
-            theta = self._features(z, mu, None if inputs is None else inputs[c])
+            theta = self._features(
+                z, None if params is None else params[c], None if inputs is None else inputs[c]
+            )
             rows.append(theta if continuous else theta[:-1])
             right.append(derivative(z) if continuous else z[1:])
         D, R = np.concatenate(rows), np.concatenate(right)
-        trials = Trials.spread(sequences, 1, params, inputs)
         pairs, candidates = self._candidates(D, R, params)
-        rolled = self._roll(np.stack(candidates), trials, trials.truth.shape[1])
-        scores = [trials.score(z) for z in rolled]
+        trials = Trials.spread(sequences, 1, params, inputs)
+        scores = [trials.score(self._trial(o, trials, trials.truth.shape[1])) for o in candidates]
         order = sorted(range(len(pairs)), key=scores.__getitem__)
         long = trials.some()
-        best = first_bounded(
-            order, self.span, lambda n: self._roll(candidates[n][None], long, long.trial)
+        best = first_healthy(
+            order, long, self.span, lambda n: self._trial(candidates[n], long, long.trial)
         )
-        best = order[0] if best is None else best  # the driver says when it leaves the span
         self.operators, self.chosen = candidates[best], np.array(pairs[best])
         self.history = [
             {
@@ -134,7 +123,7 @@ class OperatorInference(Dynamics):
         degree = DEGREES[self.terms]
         if degree == 1:
             twos = (0.0,)
-        n = polynomials(np.zeros(k), degree).size
+        n = len(Library(k, degree))
         product = np.zeros(d, dtype=bool)
         for p in range(1 if params is None else 1 + params.shape[1]):
             product[p * n + 1 + k : (p + 1) * n] = True
@@ -172,24 +161,27 @@ class OperatorInference(Dynamics):
         return self.ridge is None and self.ridge_products is None
 
     def _features(self, z: Array, params: Array | None, inputs: Array | None) -> Array:
-        theta = with_params(polynomials(z, DEGREES[self.terms]), params)
-        return theta if inputs is None else np.concatenate([theta, inputs], axis=-1)
+        """Rows of D (T, d) of one case: (1, mu) x theta(z), then the inputs."""
+        theta = Library(z.shape[1], DEGREES[self.terms])(z)
+        mu = np.ones(1) if params is None else np.concatenate([[1.0], params])
+        D = (mu[:, None] * theta[:, None]).reshape(len(z), -1)
+        return D if inputs is None else np.concatenate([D, inputs], axis=1)
 
-    def _rate(self, operators: Array, params: Array | None) -> Rate:
-        return lambda z, u: self._features(z, params, u) @ operators
-
-    def _roll(self, operators: Array, trials: Trials, steps: int) -> Array:
-        """Rollouts (G, B, steps, k) of operators (G, d, k)."""
-        G = len(operators)
-
-        def spread(a: Array) -> Array:
-            return np.broadcast_to(a, (G, *a.shape))
-
-        z = spread(trials.starts[:, -1])
-        mu = None if trials.params is None else spread(trials.params)
-        u = None if trials.inputs is None else spread(trials.inputs)
+    def _trial(self, operators: Array, trials: Trials, steps: int) -> Array:
+        start = trials.starts[:, -1]
         with np.errstate(over="ignore", invalid="ignore"):
-            return roll(self._rate(operators, mu), z, steps, parts=int(self.parts), inputs=u)
+            return self._roll(operators, start, steps, trials.params, trials.inputs)
+
+    def _roll(
+        self, operators: Array, z: Array, steps: int, params: Array | None, inputs: Array | None
+    ) -> Array:
+        """Rollouts (B, steps, k) from states (B, k)."""
+        library = Library(z.shape[1], DEGREES[self.terms])
+        split = len(library) * (1 if params is None else 1 + params.shape[1])
+        C = operators[:split].reshape(-1, len(library), library.k)
+        if params is not None:
+            C = C[0] + np.einsum("bp,pnk->bnk", params, C[1:])
+        return roll(library, C, z, steps, parts=int(self.parts), B=operators[split:], inputs=inputs)
 
     def _rollout(
         self,
@@ -199,5 +191,4 @@ class OperatorInference(Dynamics):
         params: Array | None = None,
         inputs: Array | None = None,
     ) -> Array:
-        rate = self._rate(self.operators, params)
-        return roll(rate, history[:, -1], steps, parts=int(self.parts), inputs=inputs)
+        return self._roll(self.operators, history[:, -1], steps, params, inputs)

@@ -24,22 +24,14 @@ from typing import Any, Literal
 import numpy as np
 
 from romae.dynamics.base import Dynamics
-from romae.dynamics.regression import (
-    Array,
-    Rate,
-    TimeForm,
-    Trials,
-    derivative,
-    first_bounded,
-    polynomials,
-    products,
-    roll,
-    substeps,
-)
+from romae.dynamics.laws import Library, derivative, parts_of, roll
+from romae.dynamics.regression import Array, TimeForm, Trials, first_healthy
 from romae.errors import DataError, MissingDependencyError, OptionError, check_option
 
 THRESHOLDS = (0.0, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # rates scaled to variance 1
-RIDGE = 1e-10  # of the mean squared feature: only against exactly dependent features
+# Of the mean squared feature. The first is only against exactly dependent features and is undone by
+# a last fit without it; the others hold what the data hardly tell, as off a limit cycle.
+RIDGES = (1e-10, 1e-6, 1e-4, 1e-2)
 AS_GOOD = (0.95, 0.3)  # share of the best horizon, and decades above the best error
 
 
@@ -92,12 +84,14 @@ class SINDy(Dynamics):
 
     def _fit(self, sequences: list[Array]) -> None:
         continuous = self.time == "continuous"
-        self.parts = np.array(substeps(sequences) if continuous else 0)
-        theta = [self._features(z if continuous else z[:-1]) for z in sequences]
+        self.parts = np.array(parts_of(sequences) if continuous else 0)
+        w = [z + self._shift for z in sequences]
+        theta = [self._library(z if continuous else z[:-1]) for z in w]
         right = [derivative(z) if continuous else np.diff(z, axis=0) for z in sequences]
         D, R = np.concatenate(theta), np.concatenate(right)
         thresholds = THRESHOLDS if self.threshold is None else (self.threshold,)
-        laws = [(t, X) for t in thresholds if (X := _stlsq(D, R, t)) is not None]
+        tried = [(t, ridge) for ridge in RIDGES for t in thresholds]
+        laws = [(t, X) for t, ridge in tried if (X := _stlsq(D, R, t, ridge)) is not None]
         if not laws:
             raise DataError(
                 f"SINDy: every one of {D.shape[1]} terms falls below the threshold "
@@ -106,8 +100,8 @@ class SINDy(Dynamics):
             )
         labels, found = [t for t, _ in laws], [X for _, X in laws]
         trials = Trials.spread(sequences)
-        rolled = self._roll(np.stack(found), trials.starts[:, -1], trials.truth.shape[1])
-        scores = [trials.score(z) for z in rolled]
+        steps = trials.truth.shape[1]
+        scores = [trials.score(self._roll(X, trials.starts[:, -1], steps)) for X in found]
         terms = [int(np.count_nonzero(X)) for X in found]
         order = sorted(range(len(found)), key=scores.__getitem__)
         horizon, error = scores[order[0]]
@@ -118,12 +112,12 @@ class SINDy(Dynamics):
         ]
         close.sort(key=terms.__getitem__)
         long = trials.some()
-        best = first_bounded(
+        best = first_healthy(
             [*close, *(n for n in order if n not in close)],
+            long,
             self.span,
-            lambda n: self._roll(found[n][None], long.starts[:, -1], long.trial),
+            lambda n: self._roll(found[n], long.starts[:, -1], long.trial),
         )
-        best = order[0] if best is None else best  # the driver says when it leaves the span
         self.coefficients, self.chosen = found[best], np.array(labels[best])
         self.history = [
             {
@@ -135,24 +129,21 @@ class SINDy(Dynamics):
             for n in order
         ]
 
-    def _features(self, zn: Array) -> Array:
-        w = zn + self._shift
-        waves = [f(m * w) for m in range(1, self.frequencies + 1) for f in (np.sin, np.cos)]
-        return np.concatenate([polynomials(w, self.degree), *waves], axis=-1)
-
-    def _rate(self, X: Array) -> Rate:
-        if self.time == "discrete":
-            return lambda z, u: z + self._features(z) @ X
-        return lambda z, u: self._features(z) @ X
+    @property
+    def _library(self) -> Library:
+        return Library(self.latent, self.degree, self.frequencies)
 
     def _roll(self, X: Array, z: Array, steps: int) -> Array:
-        """Rollouts (G, B, steps, k) of laws (G, d, k) from states (B, k)."""
-        start = np.broadcast_to(z, (len(X), *z.shape))
+        """Rollouts (B, steps, k) of a law (d, k) from normalised states (B, k)."""
+        if self.time == "discrete":
+            X = X.copy()
+            X[1 : 1 + self.latent] += np.eye(self.latent)
         with np.errstate(over="ignore", invalid="ignore"):
-            return roll(self._rate(X), start, steps, parts=int(self.parts))
+            w = roll(self._library, X, z + self._shift, steps, parts=int(self.parts))
+        return w - self._shift
 
     def _rollout(self, history: Array, steps: int) -> Array:
-        return roll(self._rate(self.coefficients), history[:, -1], steps, parts=int(self.parts))
+        return self._roll(self.coefficients, history[:, -1], steps)
 
     def equations(self, digits: int = 4) -> list[str]:
         """The law, one line a latent, in the units of latents and time axis.
@@ -188,12 +179,11 @@ class SINDy(Dynamics):
     def _terms(self, digits: int) -> tuple[list[str], Array]:
         """Names of the features in the latents' units, and what each has to be divided by."""
         k, scale = self.latent, self.span.scale
-        names, sizes = [""], [1.0]
-        for degree in range(1, self.degree + 1):
-            for factors in zip(*products(k, degree), strict=True):
-                powers = {f"z{i}": factors.count(i) for i in factors}
-                names.append(" ".join(n if p == 1 else f"{n}^{p}" for n, p in powers.items()))
-                sizes.append(float(np.prod(scale[list(factors)])))
+        names, sizes = [], []
+        for factors in self._library.factors:
+            powers = {f"z{i}": factors.count(i) for i in factors}
+            names.append(" ".join(n if p == 1 else f"{n}^{p}" for n, p in powers.items()))
+            sizes.append(float(np.prod(scale[list(factors)])))
         for m in range(1, self.frequencies + 1):
             for f in ("sin", "cos"):
                 many = "" if m == 1 else f"{m} "
@@ -202,21 +192,20 @@ class SINDy(Dynamics):
         return names, np.array(sizes)
 
 
-def _stlsq(D: Array, R: Array, threshold: float) -> Array | None:
+def _stlsq(D: Array, R: Array, threshold: float, ridge: float) -> Array | None:
     """X (d, k) of features (T, d) and rates (T, k); None when a latent keeps no term.
 
     Rates are scaled to variance one, so that a threshold means the same in every latent.
     """
-    STLSQ = _pysindy().STLSQ
     size = np.sqrt(np.mean(R**2, axis=0))
-    size = np.where(size > 1e-12, size, 1.0)
-    ridge = RIDGE * float(np.sum(D**2)) / D.shape[1]
-    optimiser = STLSQ(threshold=threshold, alpha=ridge)
+    moving = size > 1e-12
+    size = np.where(moving, size, 1.0)
+    level = ridge * float(np.sum(D**2)) / D.shape[1]
+    optimiser = _pysindy().STLSQ(threshold=threshold, alpha=level, unbias=ridge == RIDGES[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that all terms are gone is told by what comes back
         optimiser.fit(D, R / size)
     X = np.asarray(optimiser.coef_, dtype=np.float64).reshape(R.shape[1], -1).T * size
-    moving = np.mean(R**2, axis=0) > 1e-24
     alive = (X != 0).any(axis=0) | ~moving
     return X if alive.all() and np.isfinite(X).all() else None
 
