@@ -7,6 +7,7 @@ and the one place that opens whatever was saved, ``load``.
 
 import os
 import sys
+from importlib import import_module
 from inspect import isabstract
 from pathlib import Path
 from typing import Any, Self
@@ -19,32 +20,49 @@ from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
 from romae.conventions import CASE
 from romae.dynamics import Dynamics
 from romae.dynamics.base import OnBlowup
-from romae.errors import BundleError, DataError, nearest
+from romae.errors import BundleError, DataError, check_option, nearest
 from romae.fields import Snapshots, open_snapshots
 from romae.reducers import Reducer
 from romae.reducers.labels import other_axis
 
 Source = Any
 PathLike = str | os.PathLike[str]
+AUTO = "auto"
+HELD_BACK = 0.2  # of the times, where the dynamics are chosen and no validation data are given
 
 
 class ReducedModel:
     """A reducer with a model of its latents in time, saved as one bundle.
 
-    ``reducer`` may be fitted already: then ``fit`` fits the dynamics alone.
+    ``reducer`` may be fitted already: then ``fit`` fits the dynamics alone. ``dynamics="auto"``
+    fits every kind and keeps the one that :func:`romae.compare_dynamics` ranks first on the
+    validation data; ``choice`` holds its table, one dictionary per model, and is saved.
     """
 
-    def __init__(self, reducer: Reducer, dynamics: Dynamics) -> None:
+    dynamics: Any  # a Dynamics, or "auto" before the fit
+
+    def __init__(self, reducer: Reducer, dynamics: Dynamics | str) -> None:
+        if isinstance(dynamics, str):
+            check_option("dynamics", dynamics, [AUTO])
         self.reducer, self.dynamics = reducer, dynamics
+        self.choice: list[dict[str, Any]] = []
 
     def fit(self, data: Source, validation: Source | None = None, *, device: str = "auto") -> Self:
         """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``.
 
-        Cases may differ in length and in their times, not in the time step.
+        Cases may differ in length and in their times, not in the time step. With ``"auto"`` and no
+        ``validation`` the last fifth of the times is held back for the choice.
         """
         snapshots = open_snapshots(data)
+        if self.dynamics == AUTO and validation is None:
+            snapshots, validation = snapshots.split(1 - HELD_BACK, HELD_BACK)
         if getattr(self.reducer, "module", None) is None:
             self.reducer.fit(snapshots, validation, device=device)
+        if self.dynamics == AUTO:
+            # Looked up by name: comparisons live on a higher floor.
+            choose = import_module("romae.compare.dynamics").choose
+            self.dynamics, self.choice = choose(self.reducer, snapshots, validation)
+            return self
         self.dynamics.fit(self._training_latents(snapshots), params=snapshots.params)
         return self
 
@@ -107,7 +125,7 @@ class ReducedModel:
     def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write the directory ``path``; :func:`load` opens it."""
         parts: dict[str, Bundle] = {
-            "": ({"class": "ReducedModel", "kind": "model"}, {}),
+            "": ({"class": "ReducedModel", "kind": "model", "choice": self.choice}, {}),
             "reducer": self.reducer.to_bundle(),
             "dynamics": self.dynamics.to_bundle(),
         }
@@ -126,7 +144,9 @@ def load(path: PathLike) -> Any:
     bundle = read_bundle(path)
     if bundle_class(bundle[0]) == "ReducedModel":
         reducer, dynamics = (load(Path(path) / part) for part in ("reducer", "dynamics"))
-        return ReducedModel(reducer, dynamics)
+        model = ReducedModel(reducer, dynamics)
+        model.choice = bundle[0].get("choice", [])
+        return model
     return _find_class(bundle_class(bundle[0])).from_bundle(bundle)
 
 

@@ -9,14 +9,20 @@ from types import ModuleType
 from typing import Any
 
 from romae.compare.anomalies import detect
+from romae.compare.calibration import calibration
+from romae.compare.dynamics import compare_dynamics
 from romae.compare.forecasts import compare_forecasts
+from romae.compare.longrun import compare_statistics
 from romae.compare.reconstruction import compare
 from romae.compare.tables import ComparisonAccessor, forecast_table, table, write_comparison
 
 __all__ = [
     "ComparisonAccessor",
+    "calibration",
     "compare",
+    "compare_dynamics",
     "compare_forecasts",
+    "compare_statistics",
     "detect",
     "forecast_table",
     "table",

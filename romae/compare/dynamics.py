@@ -32,7 +32,7 @@ from romae.compare.rollouts import (
     roll,
     roll_entry,
 )
-from romae.errors import DataError, OptionError, check_option
+from romae.errors import DataError, OptionError, TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.kinds import DYNAMICS, class_name, make_dynamics
 from romae.metrics import unit_groups
@@ -77,6 +77,45 @@ def compare_dynamics(
         reducer, train, validation, models, steps=steps, starts=starts, threshold=threshold,
         budget=budget, measure=measure, seed=seed,
     )[0]  # fmt: skip
+
+
+def choose(
+    reducer: Any, train: Any, validation: Any, models: Any = None, **options: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The fitted winner, and the table of the ranking as plain dictionaries.
+
+    ``options`` as in :func:`rank_dynamics`; ``steps`` left out is as many as leave a history of
+    half of the validation data, at most 200. Raises :class:`TrainingError` when no model could be
+    fitted.
+    """
+    if options.get("steps") is None:
+        longest = max(open_snapshots(validation).lengths)
+        options["steps"] = max(1, min(200, longest // 2))
+    result, fitted = rank_dynamics(reducer, train, validation, models, **options)
+    for name, failure in zip(result["model"].values, result["failure"].values, strict=True):
+        if not failure and str(name) in fitted:
+            log(f"dynamics chosen: {name}")
+            return fitted[str(name)], ranking_records(result)
+    raise TrainingError(
+        f"no dynamics could be fitted. {result.attrs['verdict']} Expected at least persistence to; "
+        f"give more snapshots."
+    )
+
+
+def ranking_records(result: xr.Dataset) -> list[dict[str, Any]]:
+    """One dictionary per model, the best first, with what JSON can hold; NaN becomes None."""
+    rows = result.isel(model=result["kind"].values != "reconstruction")
+    names = [n for n, v in rows.data_vars.items() if v.dims == ("model",)]
+    found = []
+    for i, model in enumerate(rows["model"].values):
+        row: dict[str, Any] = {"model": str(model), "kind": str(rows["kind"].values[i])}
+        for name in names:
+            value = rows[name].values[i]
+            if not isinstance(value, str):
+                value = float(value) if np.isfinite(value) else None
+            row[str(name)] = value
+        found.append(row)
+    return found
 
 
 def rank_dynamics(
