@@ -45,6 +45,7 @@ DYNAMICS = {
     "opinf": "OperatorInference",
     "sindy": "SINDy",
     "koopman": "Koopman",
+    "latent-gp": "LatentGP",
 }
 _SIZE = {"POD": "rank"}  # what the constructor calls the latent size, where not "latent"
 

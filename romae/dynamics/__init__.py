@@ -6,14 +6,16 @@ GRU, LSTM                  gated recurrent networks, trained unrolled
 Transformer                causal attention over a window
 NeuralODE                  continuous time: steps of any length
 EchoState                  a random reservoir with a least-squares readout
-OperatorInference  a polynomial law, regularised until rollouts stay bounded
+OperatorInference          a polynomial law, regularised until rollouts stay bounded
 SINDy                      a sparse law that can be read
 Koopman                    functions of the latents that evolve linearly, at any time
+LatentGP                   a law per case, interpolated over parameters
 """
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.baselines import Climatology, Persistence
 from romae.dynamics.koopman import Koopman
+from romae.dynamics.latent_gp import LatentGP
 from romae.dynamics.linear import DMD
 from romae.dynamics.neural_ode import NeuralODE
 from romae.dynamics.opinf import OperatorInference
@@ -30,6 +32,7 @@ __all__ = [
     "Dynamics",
     "EchoState",
     "Koopman",
+    "LatentGP",
     "NeuralODE",
     "OperatorInference",
     "Persistence",

@@ -17,6 +17,7 @@ wake, and where the latents obey no law of this form.
 """
 
 import warnings
+import zlib
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -164,6 +165,19 @@ class LatentGP(Dynamics):
         assert params is not None
         laws, _ = self.posterior(params)
         return self._roll(laws, history[:, -1], steps)
+
+    def _members(
+        self, starts: Array, steps: int, *, params: Array | None = None, **known: Any
+    ) -> Array:
+        """Each member (N, B, context, k) has a law of its own, drawn from the posterior."""
+        assert params is not None
+        mean, spread = self.posterior(params)
+        # other starts, other laws: the seed of the ensemble is in the starts
+        rng = np.random.default_rng([self.seed, zlib.crc32(starts.tobytes())])
+        laws = mean + spread * rng.standard_normal((len(starts), *mean.shape))
+        z = starts[:, :, -1].reshape(-1, starts.shape[-1])
+        rolled = self._roll(laws.reshape(-1, *mean.shape[1:]), z, steps)
+        return rolled.reshape(*starts.shape[:2], steps, -1)
 
 
 def _laws(systems: list[tuple[Array, Array]], ridge: float) -> Array:

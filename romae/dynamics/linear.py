@@ -25,6 +25,7 @@ d k >= 2 m. DMD fails on chaos: it decays or oscillates.
 """
 
 import warnings
+import zlib
 from typing import Any, Literal
 
 import numpy as np
@@ -103,7 +104,7 @@ class DMD(Dynamics):
         self.eigenvalues = np.exp(rates)
         self.modes = modes / np.maximum(np.linalg.norm(modes, axis=0), np.finfo(float).tiny)
         windows = np.concatenate([_windows(_with_one(z), self.delays) for z in sequences])
-        b = windows @ self._inverse().T
+        b = windows @ self._inverse(self.eigenvalues).T
         self.sizes = np.sqrt(np.mean(np.abs(b) ** 2, axis=0) * _power(self.modes[:-1]))
 
     def _exact(self, sequences: list[Array]) -> tuple[Array, Array]:
@@ -140,23 +141,42 @@ class DMD(Dynamics):
         found = np.stack([_variable_projection(H[b], times[b], best, hold) for b in bags])
         return found.mean(axis=0), found.real.std(axis=0) + 1j * found.imag.std(axis=0)
 
-    def _inverse(self) -> Array:
+    def _inverse(self, eigenvalues: Array) -> Array:
         """Amplitudes b from a window: (r, d (k + 1)), least squares."""
-        past = self.eigenvalues ** np.arange(self.delays)[:, None]
-        V = np.einsum("dr,kr->dkr", past, self.modes).reshape(-1, len(self.eigenvalues))
+        past = eigenvalues ** np.arange(self.delays)[:, None]
+        V = np.einsum("dr,kr->dkr", past, self.modes).reshape(-1, len(eigenvalues))
         return np.linalg.pinv(V, rcond=max(V.shape) * np.finfo(float).eps)
 
     def _rollout(self, history: Array, steps: int) -> Array:
-        return self._at(history, np.arange(1, steps + 1))
+        return self._at(history, np.arange(1, steps + 1), self.eigenvalues)
 
-    def _at(self, history: Array, times: Array) -> Array:
+    def _at(self, history: Array, times: Array, eigenvalues: Array) -> Array:
         """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
         windows = _with_one(history).reshape(len(history), -1)
-        ahead = self.eigenvalues ** (times + (self.delays - 1))[:, None]
-        inverse, modes = self._inverse(), self.modes[:-1]
+        ahead = eigenvalues ** (times + (self.delays - 1))[:, None]
+        inverse, modes = self._inverse(eigenvalues), self.modes[:-1]
         # einsum sums each number alone, in one order: no forecast depends on what else is asked
         b = np.einsum("rw,bw->br", inverse, windows)
         return np.stack([np.einsum("nr,kr->nk", ahead * amplitude, modes).real for amplitude in b])
+
+    def _members(self, starts: Array, steps: int, **known: Any) -> Array:
+        """After bagging, each member (N, B, context, k) has rates of its own, by their scatter."""
+        if self.method != "bagged":
+            return super()._members(starts, steps, **known)
+        # other starts, other rates: the seed of the ensemble is in the starts
+        rng = np.random.default_rng([self.seed, zlib.crc32(starts.tobytes())])
+        with np.errstate(divide="ignore"):
+            rates = np.log(self.eigenvalues)
+        times, rolled = np.arange(1, steps + 1), []
+        pair = np.minimum(np.arange(len(rates)), _partners(rates))  # both of a pair move alike
+        for history in starts:
+            growth, angle = rng.standard_normal((2, len(rates)))[:, pair]
+            drawn = rates + self.scatter.real * growth
+            drawn = drawn + 1j * np.sign(rates.imag) * self.scatter.imag * angle
+            if self.growth != "free":
+                drawn = np.minimum(drawn.real, 0) + 1j * drawn.imag
+            rolled.append(self._at(history, times, np.exp(drawn)))
+        return np.stack(rolled)
 
     def spectrum(self) -> xr.Dataset:
         """Growth rates, frequencies, periods and sizes of the modes, largest first.
@@ -214,9 +234,7 @@ def _constraint(rates: Array, growth: Growth) -> Any:
 
     Who pairs with whom is taken from the start, and kept.
     """
-    order = np.arange(len(rates))
-    partner = np.array([int(np.argmin(np.abs(rates - value.conj()))) for value in rates])
-    partner = np.where(partner[partner] == order, partner, order)
+    partner = _partners(rates)
     constant = int(np.argmin(np.abs(rates)))
 
     def hold(values: Array) -> Array:
@@ -229,6 +247,13 @@ def _constraint(rates: Array, growth: Growth) -> Any:
         return values
 
     return hold
+
+
+def _partners(rates: Array) -> Array:
+    """Index of the conjugate of each rate (r,), its own for real ones."""
+    order = np.arange(len(rates))
+    near = np.array([int(np.argmin(np.abs(rates - value.conj()))) for value in rates])
+    return np.where(near[near] == order, near, order)
 
 
 def _variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Array:
