@@ -175,7 +175,6 @@ def linear_map(
     A, b = M[:, :-1], M[:, -1]
     growth, modes = np.linalg.eig(A[:, :k])
     if np.abs(growth).max() > 1 and np.linalg.cond(modes) < 1e8:
-        A[:, :k] = np.linalg.solve(
-            modes.T, (modes * (growth / np.maximum(1, np.abs(growth)))).T
-        ).T.real
+        held = growth / np.maximum(1, np.abs(growth))
+        A[:, :k] = np.linalg.solve(modes.T, (modes * held).T).T.real
     return A, b

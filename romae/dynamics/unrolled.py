@@ -29,7 +29,7 @@ EPOCH = 50  # updates between two validations
 TRUNCATE = 16
 VALIDATION = 0.15  # of every case, at its end
 JUDGES = 64  # rollouts of validation
-WORST = 1e6  # error of a validation rollout that overflows; far above that of the mean, 1
+HORIZON = 8  # rollouts of validation are so many times as long as ``unroll``, data permitting
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def windows(
     seed: int,
     device: torch.device,
 ) -> tuple[Windows, Windows]:
-    """Feeds of training and validation; the tail of each case, where it is long enough, is held out."""
+    """Feeds of training and of validation, by the held-out tail of each case that can spare it."""
     joined = [np.concatenate(pair, axis=1) for pair in zip(sequences, drives, strict=True)]
     rows = torch.from_numpy(np.concatenate(joined).astype(np.float32)).to(device)
     ends = np.cumsum([len(z) for z in sequences])
@@ -96,7 +96,7 @@ def windows(
     # a case too short to spare rows is judged on what it learns
     spare = [len(z) - h >= context + unroll for z, h in zip(sequences, held, strict=True)]
     held = [min(h, len(z) - context) for z, h in zip(sequences, held, strict=True)]
-    horizon = min(max(held), 2 * unroll)
+    horizon = min(max(held), HORIZON * unroll)
     train, judge = [], []
     for z, end, tail, apart in zip(sequences, ends, held, spare, strict=True):
         begin, stop = end - len(z), end - tail if apart else end
@@ -116,7 +116,11 @@ def windows(
 
 @dataclass(frozen=True)
 class RolloutError:
-    """Objective: mean squared error of rollouts after ``context`` rows of a window."""
+    """Objective: mean squared error of rollouts after ``context`` rows of a window.
+
+    In validation the error of a state counts as 1, that of the mean, at most: what a chaotic
+    rollout does beyond its horizon says nothing, and one that overflows is bad, no failure.
+    """
 
     latent: int
     context: int
@@ -130,10 +134,11 @@ class RolloutError:
             steps = min(curriculum(progress, self.unroll), steps)
         found = roll(net, z, x, self.context, steps, self.noise if net.training else 0.0)
         truth = slice(self.context, self.context + steps)
-        error = (found - z[:, truth]) ** 2
-        if not net.training:  # a rollout that overflows is bad, not a failure of the training
-            error = error.nan_to_num(WORST, WORST).clamp(max=WORST)
-        return (error * seen[:, truth]).sum() / (seen[:, truth].sum() * self.latent)
+        error = ((found - z[:, truth]) ** 2).mean(-1)
+        if not net.training:
+            error = error.nan_to_num(1.0).clamp(max=1.0)
+        weight = seen[:, truth, 0]
+        return (error * weight).sum() / weight.sum()
 
 
 def roll(net: nn.Module, z: Tensor, x: Tensor, context: int, steps: int, noise: float) -> Tensor:
