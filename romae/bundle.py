@@ -23,7 +23,7 @@ import numpy as np
 from romae.config import as_table
 from romae.conventions import BUNDLE_FILE, FORMAT_VERSION
 from romae.errors import BundleError, MissingFileError
-from romae.files import atomic_directory
+from romae.files import atomic_directory, is_archive
 
 ARRAYS_FILE = "model.safetensors"
 Bundle = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -113,6 +113,11 @@ def read_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise MissingFileError(
             f"no model at {str(path)!r} (working directory {Path.cwd()}). Expected a directory "
             f"written by `romae fit ... -o {path}` or `.save({str(path)!r})`."
+        )
+    if is_archive(path):
+        raise BundleError(
+            f"{str(path)!r} is an archive of snapshots, no saved model. Open it with "
+            f"xr.open_dataset({str(path)!r}) or romae.open_snapshots({str(path)!r})."
         )
     if not (folder / BUNDLE_FILE).is_file():
         raise BundleError(

@@ -11,3 +11,4 @@ CASE = "case"  # dimension over trajectories that differ in parameters
 
 FORMAT_VERSION = 1  # of a saved model; raised when an older romae could not read it
 BUNDLE_FILE = "romae.json"  # description of a saved model, beside its tensors
+ARCHIVE_HEAD = b'{"format":"romae-archive"'  # how the file of that name begins in an archive

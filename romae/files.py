@@ -22,10 +22,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from romae.conventions import BUNDLE_FILE
+from romae.conventions import ARCHIVE_HEAD, BUNDLE_FILE
 from romae.errors import PathExistsError
 
 _PathLike = str | os.PathLike[str]
+_ZIP_HEADER = 30  # bytes before the name of the first entry
 
 
 @contextmanager
@@ -96,6 +97,22 @@ def check_output(
         _refuse_existing_file(target, overwrite)
     else:
         _refuse_existing_directory(target, overwrite, marker)
+
+
+def is_archive(path: object) -> bool:
+    """Whether a finished archive, folder or packed file, lies at ``path``; looks at 64 bytes."""
+    if not isinstance(path, str | os.PathLike):
+        return False
+    head, name = ARCHIVE_HEAD, BUNDLE_FILE.encode()
+    try:
+        if os.path.isdir(path):
+            with open(os.path.join(path, BUNDLE_FILE), "rb") as file:
+                return file.read(len(head)) == head
+        with open(path, "rb") as file:
+            start = file.read(_ZIP_HEADER + len(name) + len(head))
+    except (OSError, ValueError):
+        return False
+    return start[:4] == b"PK\x03\x04" and start[_ZIP_HEADER:] == name + head
 
 
 def _target(path: _PathLike) -> Path:

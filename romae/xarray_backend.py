@@ -6,34 +6,15 @@ neither torch nor zarr: what decodes is imported when an archive is opened.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from xarray.backends import BackendEntrypoint
 
+from romae.files import is_archive
+
 if TYPE_CHECKING:
     import xarray as xr
-
-MANIFEST = "romae.json"
-HEAD = b'{"format":"romae-archive"'
-ZIP_ENTRY = b"PK\x03\x04"
-NAME_AT = 30  # bytes before the name of the first entry
-
-
-def is_archive(path: Any) -> bool:
-    """Whether a finished archive, folder or packed file, lies at ``path``; looks at 64 bytes."""
-    if not isinstance(path, str | os.PathLike):
-        return False
-    try:
-        if os.path.isdir(path):
-            with open(os.path.join(path, MANIFEST), "rb") as file:
-                return file.read(len(HEAD)) == HEAD
-        with open(path, "rb") as file:
-            start = file.read(NAME_AT + len(MANIFEST) + len(HEAD))
-    except (OSError, ValueError):
-        return False
-    return start[:4] == ZIP_ENTRY and start[NAME_AT:] == MANIFEST.encode() + HEAD
 
 
 class RomaeBackendEntrypoint(BackendEntrypoint):

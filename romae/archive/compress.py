@@ -31,7 +31,7 @@ from romae.archive.plan import (
     remove_partial,
 )
 from romae.archive.report import Report
-from romae.archive.store import MANIFEST, PathLike, is_archive, sha256
+from romae.archive.store import MANIFEST, PathLike, sha256
 from romae.archive.write import write_chunk, write_chunks
 from romae.errors import (
     OptionError,
@@ -43,7 +43,7 @@ from romae.errors import (
 from romae.fields.opening import Source, open_snapshots
 from romae.fields.snapshots import Snapshots
 from romae.fields.summary import human_bytes
-from romae.files import check_output
+from romae.files import check_output, is_archive
 from romae.progress import track
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)

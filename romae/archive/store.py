@@ -21,9 +21,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from romae.conventions import BUNDLE_FILE
 from romae.errors import ArchiveError, MissingFileError
-from romae.xarray_backend import MANIFEST, is_archive
+from romae.files import is_archive
 
+MANIFEST = BUNDLE_FILE
 CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
 CRC_BYTES = 4
 LOCAL_HEADER = 30  # bytes before the name in a ZIP entry

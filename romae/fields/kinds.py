@@ -7,6 +7,7 @@ Kinds are told apart by their first bytes, never by the name:
                                       PDEBench, VTKHDF or plain HDF5
     MATLAB            b"MATLAB "      v7.3 is HDF5 inside
     NumPy             b"\\x93NUMPY", or a zip archive of such (.npz)
+    romae             an archive, folder or packed, by the first bytes of its manifest
     Zarr              a directory with zarr.json, .zgroup or .zarray
     VTK               <VTKFile type=...> in XML, or "# vtk DataFile"
     OpenFOAM          a directory with system/controlDict, or a .foam file in one
@@ -37,6 +38,7 @@ from romae.fields.table import Table
 from romae.fields.vtkfiles import kind_of
 from romae.fields.vtkhdf import is_vtkhdf, open_vtkhdf
 from romae.fields.vtkseries import open_vtk
+from romae.files import is_archive
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -149,6 +151,7 @@ KINDS = (
     Kind("HDF5", _is_hdf5, _open_hdf5_family, bare=True),
     Kind("NumPy", lambda path: _magic(path)[:6] == NPY_MAGIC, _open_npy, bare=True),
     Kind("NumPy", is_npz, _open_npz, bare=True),
+    Kind("romae archive", is_archive, lambda p, _, __: open_labelled(p, None, "romae")),
     Kind("Zarr", is_zarr, lambda p, _, opening: open_zarr(p, opening.group)),
     Kind("VTK", lambda p: bool(kind_of(p)), lambda p, _, __: open_vtk([p]), open_series=open_vtk),
     Kind("OpenFOAM", is_case, lambda p, _, __: open_openfoam(p)),

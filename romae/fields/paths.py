@@ -19,6 +19,7 @@ from romae.errors import MissingFileError, OptionError, UnreadableFileError, nea
 from romae.fields.kinds import Opening, find_kind, open_path
 from romae.fields.labelled import SCHEMES, is_zarr
 from romae.fields.openfoam import is_case
+from romae.files import is_archive
 
 
 def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
@@ -30,7 +31,7 @@ def expand(source: str | os.PathLike[str] | Sequence[Any]) -> list[str]:
     if not isinstance(source, str | os.PathLike):
         return [path for item in source for path in expand(item)]
     text = os.path.expanduser(os.fspath(source))
-    if os.path.isdir(text) and not (is_zarr(text) or is_case(text)):
+    if os.path.isdir(text) and not (is_zarr(text) or is_case(text) or is_archive(text)):
         return _inside(text)
     if SCHEMES.match(text) or os.path.exists(text):
         return [text]
