@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         LSTM,
         Climatology,
         EchoState,
+        Ensemble,
         Koopman,
         LatentGP,
         NeuralODE,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         SINDy,
         Transformer,
     )
+    from romae.dynamics.perturbed import Perturbed
+    from romae.dynamics.resampling import resample
     from romae.errors import RomaeError
     from romae.explore import interpolate_cases, interpolate_states, latent_map, sample_states
     from romae.fields import open_snapshots
@@ -76,6 +79,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "DenseAutoencoder",
     "EchoState",
+    "Ensemble",
     "Koopman",
     "LatentGP",
     "LinearAutoencoder",
@@ -84,6 +88,7 @@ __all__ = [
     "OperatorInference",
     "PODAutoencoder",
     "Persistence",
+    "Perturbed",
     "QuadraticManifold",
     "RankFindingAutoencoder",
     "ReducedModel",
@@ -111,6 +116,7 @@ __all__ = [
     "make_case",
     "open_snapshots",
     "pack",
+    "resample",
     "sample_states",
     "spectral_pod",
     "sweep",
@@ -148,6 +154,9 @@ _WHERE = {
     "OperatorInference": "romae.dynamics",
     "SINDy": "romae.dynamics",
     "Koopman": "romae.dynamics",
+    "Ensemble": "romae.dynamics",
+    "Perturbed": "romae.dynamics.perturbed",
+    "resample": "romae.dynamics.resampling",
     "LatentGP": "romae.dynamics",
     "ReducedModel": "romae.model",
     "load": "romae.model",

@@ -38,6 +38,7 @@ DYNAMICS = {
     "climatology": "Climatology",
     "dmd": "DMD",
     "echo": "EchoState",
+    "polynomial": "PolynomialMap",
     "gru": "GRU",
     "lstm": "LSTM",
     "transformer": "Transformer",
@@ -45,6 +46,7 @@ DYNAMICS = {
     "opinf": "OperatorInference",
     "sindy": "SINDy",
     "koopman": "Koopman",
+    "ensemble": "Ensemble",
     "latent-gp": "LatentGP",
 }
 _SIZE = {"POD": "rank"}  # what the constructor calls the latent size, where not "latent"

@@ -6,19 +6,23 @@ GRU, LSTM                  gated recurrent networks, trained unrolled
 Transformer                causal attention over a window
 NeuralODE                  continuous time: steps of any length
 EchoState                  a random reservoir with a least-squares readout
+PolynomialMap              a polynomial of the last states: next-generation reservoir computing
 OperatorInference          a polynomial law, regularised until rollouts stay bounded
 SINDy                      a sparse law that can be read
 Koopman                    functions of the latents that evolve linearly, at any time
+Ensemble                   several models of one kind, from other seeds or other data
 LatentGP                   a law per case, interpolated over parameters
 """
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.baselines import Climatology, Persistence
+from romae.dynamics.ensemble import Ensemble
 from romae.dynamics.koopman import Koopman
 from romae.dynamics.latent_gp import LatentGP
 from romae.dynamics.linear import DMD
 from romae.dynamics.neural_ode import NeuralODE
 from romae.dynamics.opinf import OperatorInference
+from romae.dynamics.polynomial import PolynomialMap
 from romae.dynamics.recurrent import GRU, LSTM
 from romae.dynamics.reservoir import EchoState
 from romae.dynamics.sindy import SINDy
@@ -31,11 +35,13 @@ __all__ = [
     "Climatology",
     "Dynamics",
     "EchoState",
+    "Ensemble",
     "Koopman",
     "LatentGP",
     "NeuralODE",
     "OperatorInference",
     "Persistence",
+    "PolynomialMap",
     "SINDy",
     "Transformer",
 ]

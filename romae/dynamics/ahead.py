@@ -19,6 +19,7 @@ import xarray as xr
 
 from romae.dynamics.times import (
     TOLERANCE,
+    Kind,
     TimeStep,
     continue_axis,
     kind_of,
@@ -94,6 +95,14 @@ def steps_of_duration(duration: Duration, dt: TimeStep) -> int:
     if not np.isfinite(length) or length <= 0:
         raise OptionError(f"duration is {duration!r}. Expected a finite time after the history.")
     return max(1, int(np.ceil(length / dt.length - TOLERANCE)))
+
+
+def step_of_duration(duration: Duration, kind: Kind, units: str) -> TimeStep:
+    """A time step as long as ``duration`` on an axis of ``kind`` and ``units``."""
+    length = _length(duration, TimeStep(kind, 1, units))
+    if not np.isfinite(length) or length <= 0:
+        raise OptionError(f"dt is {duration!r}. Expected a positive time step.")
+    return TimeStep(kind, length if kind == "number" else round(length * 1e9), units)
 
 
 def _length(duration: Duration, dt: TimeStep) -> float:

@@ -125,7 +125,7 @@ class Dynamics(Saved, ABC):
             for n, t in zip(KNOWN, (table, joined), strict=True)
         }
         sequences = [self.span.normalise(case.values) for case in cases]
-        known = {"params": self._normalised("params", table)}
+        known: dict[str, Any] = {"params": self._normalised("params", table)}
         one_by_one = None if series is None else [self._normalised("inputs", s) for s in series]
         usable = None if one_by_one is None or one_by_one[0] is None else one_by_one
         known = {n: v for n, v in (*known.items(), ("inputs", usable)) if n in self.takes}

@@ -96,9 +96,10 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
         raise DataError(
             f"{what}: uneven time steps, from {steps.min() * tick:g} to {steps.max() * tick:g}"
             f"{'' if kind == 'number' else ' s'}; the oddest lies between {_show(time, at)} and "
-            f"{_show(time, at + 1)} (index {at}). Expected an even axis. Resample first, for "
-            f"example data.interp(time={_even_axis(kind, n)}), or cut the data at the gap and "
-            "pass the pieces as a list of cases."
+            f"{_show(time, at + 1)} (index {at}). Expected an even axis. Resample the latents, "
+            "romae.resample(z), or the fields, for example "
+            f"data.interp(time={_even_axis(kind, n)}); or cut at the gap and pass the pieces as a "
+            "list of cases."
         )
     if kind == "number":
         size, made = _how_made(float(dt), time)

@@ -16,11 +16,13 @@ from romae.dynamics import (
     Climatology,
     Dynamics,
     EchoState,
+    Ensemble,
     Koopman,
     LatentGP,
     NeuralODE,
     OperatorInference,
     Persistence,
+    PolynomialMap,
     SINDy,
     Transformer,
 )
@@ -44,6 +46,12 @@ QUICK = {
     "transformer": lambda **o: Transformer(8, context=9, updates=20, **o),
     "ode": lambda **o: NeuralODE(16, updates=20, **o),
     "ode-damped": lambda **o: NeuralODE(16, damping=0.5, updates=20, **o),
+    "ensemble": lambda **o: Ensemble(
+        EchoState(60, context=16, radius=0.5, input_scale=0.3), 3, **o
+    ),
+    "bagged": lambda **o: Ensemble("DMD", 4, how="bagging", **o),
+    "polynomial": lambda **o: PolynomialMap(3, **o),
+    "polynomial-delays": lambda **o: PolynomialMap(2, context=3, noise=0.0, **o),
     "echo": lambda **o: EchoState(60, context=16, radius=0.5, input_scale=0.3, **o),
 }
 ELSEWHERE = {LatentGP}  # takes a family of cases: its laws are in test_regression.py

@@ -1,0 +1,93 @@
+"""Uneven times made even, on request and in the open.
+
+    z(t_0 + n dt),   n = 0 .. floor((t_last - t_0) / dt)
+
+by a straight line or a cubic spline (not-a-knot) through the given states. Nothing is made up
+beyond the ends. An interval longer than ``largest_gap`` times dt is a gap: a curve across it would
+be invention, so the series is cut there and comes back as a list of cases.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from romae.conventions import LATENT, TIME
+from romae.dynamics.ahead import step_of_duration
+from romae.dynamics.times import TimeStep, continue_axis, kind_of, seconds_since
+from romae.errors import DataError, OptionError, check_option
+
+FEWEST = {"linear": 2, "cubic": 4}  # states that determine the curve
+
+
+def resample(
+    latents: xr.DataArray,
+    dt: Any = None,
+    *,
+    how: Literal["cubic", "linear"] = "cubic",
+    largest_gap: float = 3.0,
+) -> list[xr.DataArray]:
+    """``latents`` (time, latent) at even steps ``dt``, as a list of cases for ``fit``.
+
+    ``dt``: a duration as for ``forecast`` ("6 h", a timedelta, a number in the unit of a plain
+    axis); None takes the median step. ``largest_gap``, in steps of dt: longer intervals cut the
+    series. The attribute ``resampled`` of each piece says what was done.
+
+    Raises DataError for times that do not increase, or when no piece has two steps.
+    """
+    check_option("how", how, list(FEWEST))
+    if not isinstance(latents, xr.DataArray) or set(latents.dims) != {TIME, LATENT}:
+        raise DataError(
+            f"resample got {getattr(latents, 'dims', type(latents).__name__)}. Expected latents "
+            f"({TIME}, {LATENT}); call it for each case."
+        )
+    if largest_gap < 1:
+        raise OptionError(f"largest_gap is {largest_gap}. Expected at least 1, in steps of dt.")
+    z = latents.transpose(TIME, LATENT)
+    kind, units = kind_of(z[TIME]), str(z[TIME].attrs.get("units", ""))
+    t = seconds_since(z[TIME], z[TIME].values[0])
+    if t.size < 2 or not np.all(np.diff(t) > 0):
+        raise DataError("resample: times do not increase. Sort with .sortby('time').")
+    if dt is None:
+        step = _step(float(np.median(np.diff(t))), kind, units)
+    else:
+        step = step_of_duration(dt, kind, units)
+    cuts = np.flatnonzero(np.diff(t) > largest_gap * step.length * (1 + 1e-9)) + 1
+    pieces = [
+        _even(z[a:b], step, how)
+        for a, b in zip([0, *cuts], [*cuts, t.size], strict=True)
+        if b - a >= FEWEST[how] and t[b - 1] - t[a] >= step.length * (1 - 1e-9)
+    ]
+    if not pieces:
+        raise DataError(
+            f"resample: steps from {np.diff(t).min():g} to {np.diff(t).max():g} leave no piece of "
+            f"two steps of {step} between gaps longer than {largest_gap:g} steps. Expected a "
+            "larger dt, or a larger largest_gap."
+        )
+    return pieces
+
+
+def _step(length: float, kind: Any, units: str) -> TimeStep:
+    return TimeStep(kind, length if kind == "number" else round(length * 1e9), units)
+
+
+def _even(z: xr.DataArray, dt: TimeStep, how: str) -> xr.DataArray:
+    """A piece without gaps at even steps from its first time."""
+    from scipy.interpolate import make_interp_spline  # here: encode works without scipy
+
+    t = seconds_since(z[TIME], z[TIME].values[0])
+    steps = int(np.floor(t[-1] / dt.length * (1 + 1e-12)))
+    axis = np.concatenate([z[TIME].values[:1], continue_axis(z[TIME][:1], dt, steps)])
+    curve = make_interp_spline(t, z.values.astype(float), k=1 if how == "linear" else 3)
+    at = np.minimum(dt.length * np.arange(steps + 1), t[-1])
+    note = f"{how} to steps of {dt}, from steps of {np.diff(t).min():g} to {np.diff(t).max():g}"
+    coords = {n: c for n, c in z.coords.items() if TIME not in c.dims}
+    times = xr.Variable(TIME, axis, z[TIME].attrs, z[TIME].encoding)
+    values = curve(at).astype(z.dtype if z.dtype.kind == "f" else float)
+    return xr.DataArray(
+        values,
+        dims=(TIME, LATENT),
+        coords={**coords, TIME: times},
+        name=z.name,
+        attrs={**z.attrs, "resampled": note},
+    )
