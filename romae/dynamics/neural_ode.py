@@ -43,7 +43,6 @@ class NeuralODE(Trained):
     dynamical systems, 2023. Deviates in gradients through the solver rather than by an adjoint.
     """
 
-    continuous = True
     context = 1
     fitted = (
         "linear", "bias", "weight_1", "bias_1", "weight_2", "bias_2", "weight_out", "substeps",
@@ -65,7 +64,7 @@ class NeuralODE(Trained):
         method: Literal["rk4", "dopri5"] = "rk4",
         unroll: int = 8,
         updates: int = 2000,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 0.01,
         noise: float = 0.0,
         seed: int = 0,
         device: str = "cpu",

@@ -12,7 +12,7 @@ in float64 (:mod:`romae.dynamics.loops`).
 """
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from romae.errors import OptionError, TrainingError, check_whole
 if TYPE_CHECKING:
     from romae.nets.steps import Step
 
-BATCH = 64  # windows per update
+WHOLE = {"hidden": 1, "layers": 1, "context": 1, "unroll": 1, "updates": 1, "seed": 0}
+BATCH = 256  # windows per update
 AVERAGE = 0.98  # decay of the running mean of the weights, which is judged and kept
 PATIENCE = 0.4  # share of the updates without a better rollout after which training stops
 
@@ -40,6 +41,7 @@ class Trained(Dynamics):
     """
 
     takes = frozenset({"params", "inputs"})
+    optimiser: ClassVar[Literal["adamw", "muon"]] = "muon"
 
     unroll: int
     updates: int
@@ -53,10 +55,9 @@ class Trained(Dynamics):
     def _set(self, **arguments: Any) -> None:
         """Store the arguments, checked."""
         for name, value in arguments.items():
-            if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
-                check_whole(f"{self.name}: {name}", value)
+            if name in WHOLE:
+                check_whole(f"{self.name}: {name}", value, WHOLE[name])
             setattr(self, name, value)
-        check_whole(f"{self.name}: seed", self.seed, 0)
         if not self.learning_rate > 0 or not self.noise >= 0:
             raise OptionError(
                 f"{self.name}(learning_rate={self.learning_rate}, noise={self.noise}). Expected a "
@@ -101,7 +102,8 @@ class Trained(Dynamics):
             seed=self.seed, device=device,
         )  # fmt: skip
         config = TrainConfig(
-            steps=self.updates, batch=BATCH, lr=self.learning_rate, seed=self.seed, average=AVERAGE,
+            steps=self.updates, optimiser=self.optimiser, lr=self.learning_rate,
+            seed=self.seed, average=AVERAGE,
             patience=max(1, round(PATIENCE * self.updates / feeds[0].updates)),
         )  # fmt: skip
         objective = RolloutError(A.shape[0], self.context, self.unroll, self.noise)

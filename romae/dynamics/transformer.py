@@ -30,6 +30,7 @@ class Transformer(Trained):
     Deviates in the linear part, with which training starts.
     """
 
+    optimiser = "adamw"  # the matrices of all layers lie in one array, which muon cannot tell apart
     fitted = (
         "linear", "bias", "embed", "embed_bias", "norm_attention", "qkv", "position", "mix",
         "norm_mlp", "up", "up_bias", "down", "norm_out", "weight_out",
