@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae.dynamics import DMD, GRU, Climatology, EchoState, Persistence
+from romae.dynamics import DMD, GRU, Climatology, NeuralODE, Persistence
 from romae.errors import OptionError
 from romae.progress import silent
 
@@ -83,88 +83,6 @@ def test_the_rank_of_dmd_cuts_directions(make_cycle):
     assert len(DMD(1).fit(z).eigenvalues) == 7  # six latents and the constant
 
 
-def test_the_echo_state_has_the_spectral_radius_it_was_given(cycle):
-    from romae.dynamics.reservoir import _sparse
-
-    model = EchoState(50, radius=0.7, input_scale=0.2, ridge=1e-6).fit(cycle)
-    W = _sparse(model.W_data, model.W_indices).toarray()
-    assert np.abs(np.linalg.eigvals(W)).max() == pytest.approx(0.7, rel=1e-9)
-    assert list(model.chosen) == [0.7, 0.2, 1e-6]
-    assert np.abs(model.W_in).max() <= 0.2
-    assert ((W != 0).sum(axis=1) == 6).all()
-
-
-@pytest.mark.parametrize("readout", ["linear", "quadratic"])
-def test_the_echo_state_search_is_ranked_and_the_readout_is_least_squares(cycle, readout):
-    with silent():
-        model = EchoState(30, radius=0.5, context=8, noise=0.0, readout=readout).fit(cycle[:300])
-    assert len(model.history) == 3 * 5
-    horizons = [row["horizon"] for row in model.history]
-    assert horizons == sorted(horizons, reverse=True)
-    # W_out by hand: ridge regression on the states of the reservoir
-    z = model.span.normalise(cycle[:300].values)
-    from romae.dynamics.reservoir import _sparse
-
-    W, r, rows = _sparse(model.W_data, model.W_indices).toarray(), np.zeros(30), []
-    for state in z[:-1]:
-        r = np.tanh(model.W_in @ np.append(state, 1) + W @ r)
-        seen = np.where(np.arange(30) % 2 == 0, r**2, r) if readout == "quadratic" else r
-        rows.append(np.append(seen, 1))
-    phi = np.stack(rows)[7:]
-    beta = model.chosen[2] * np.sum(phi**2) / 31
-    system = np.concatenate([phi, np.sqrt(beta) * np.eye(31)])
-    target = np.concatenate([z[8:], np.zeros((31, 2))])
-    by_hand = phi @ np.linalg.lstsq(system, target, rcond=None)[0]
-    np.testing.assert_allclose(phi @ model.W_out, by_hand, atol=1e-5)
-
-
-def test_the_network_that_forecasts_is_the_network_that_was_trained(cycle):
-    import torch
-
-    from romae.dynamics.recurrent import _loss
-
-    with silent():
-        model = GRU(8, context=5, updates=20).fit(cycle[:200])
-    z = model.span.normalise(cycle[:45].values)
-    weights = {n: torch.from_numpy(getattr(model, n)).double() for n in model.fitted}
-    loss = _loss(weights, torch.from_numpy(z)[:, None], 5, None).item()
-    assert np.mean((model._rollout(z[None, :5], 40)[0] - z[5:]) ** 2) == pytest.approx(
-        loss, rel=1e-12
-    )
-
-
-def test_gru_training_starts_at_persistence_and_improves(cycle):
-    with silent():
-        model = GRU(16, context=8, unroll=8, updates=100).fit(cycle[:400])
-        start = GRU(16, context=8, unroll=8, updates=1, learning_rate=1e-12).fit(cycle[:400])
-    errors = [row["error"] for row in model.history]
-    assert [row["update"] for row in model.history] == [50, 100]
-    still = start.forecast(cycle[:450], 5)
-    np.testing.assert_allclose(still, Persistence().fit(cycle).forecast(cycle[:450], 5), atol=1e-6)
-    assert min(errors) < 0.5 * start.history[0]["error"]
-
-
-def test_the_unrolling_grows_from_eight_to_what_was_asked():
-    from romae.dynamics.recurrent import _length
-
-    lengths = [_length(p, 24) for p in np.linspace(0, 1, 101)]
-    assert (lengths[0], lengths[-1]) == (8, 24)
-    assert lengths == sorted(lengths)
-    assert lengths[50:] == [24] * 51
-    assert {_length(p, 4) for p in np.linspace(0, 1, 11)} == {4}
-
-
-@pytest.mark.parametrize("latent", [2, 6])
-def test_ten_periods_of_a_limit_cycle_by_echo_state(make_cycle, latent):
-    _ten_periods(EchoState(), make_cycle(450 + 10 * PERIOD, latent=latent), 0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("latent", [2, 6])
-def test_ten_periods_of_a_limit_cycle_by_gru(make_cycle, latent):
-    _ten_periods(GRU(), make_cycle(450 + 10 * PERIOD, latent=latent), 0.1)
-
-
 def test_ten_periods_of_a_limit_cycle_by_dmd(make_cycle):
     _ten_periods(DMD(4), make_cycle(450 + 10 * PERIOD, latent=6), 1e-4)
 
@@ -181,7 +99,7 @@ def _ten_periods(model, z, bound):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", [EchoState(), GRU()], ids=["echo", "gru"])
+@pytest.mark.parametrize("model", [GRU(), NeuralODE()], ids=["gru", "ode"])
 def test_after_250_periods_the_forecast_is_still_on_the_cycle(cycle, model):
     with silent():
         z = model.fit(cycle[:400]).forecast(cycle[:450], 10_000)[-10 * PERIOD :]
@@ -193,10 +111,6 @@ def test_after_250_periods_the_forecast_is_still_on_the_cycle(cycle, model):
     [
         (lambda: DMD(0), "delays of at least 1"),
         (lambda: DMD(rank=0), "rank of at least 1 or None"),
-        (lambda: EchoState(leak=0), "0 < leak <= 1"),
-        (lambda: EchoState(readout="cubic"), "linear, quadratic"),
-        (lambda: GRU(noise=-1), "noise of at least 0"),
-        (lambda: GRU(updates=0), "at least 1"),
     ],
 )
 def test_arguments_that_cannot_be(make, message):
