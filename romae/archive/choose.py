@@ -34,9 +34,11 @@ TRIED_CHUNKS = 4  # of the sample, on which bytes are counted
 
 def classes() -> dict[str, type[Method]]:
     """The methods this romae can decode, by the name that chunks carry."""
+    from romae.archive.coded_pod import CodedPOD
     from romae.archive.equation import Equation
+    from romae.archive.stencil import Stencil
 
-    found: list[type[Method]] = [Equation]
+    found: list[type[Method]] = [Equation, Stencil, CodedPOD]
     try:
         from romae.archive.spline import Spline  # type: ignore[attr-defined,unused-ignore]
 
@@ -118,9 +120,16 @@ def take_sample(
 
 def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
     """Every method that is learned, fitted; None where it does not apply."""
+    from romae.archive.coded_pod_fit import fit_pod
     from romae.archive.equation_fit import fit_equation
+    from romae.archive.stencil_fit import fit_stencil
 
-    return [fit_equation(sample.runs, sample.eps, snapshots.layout.periodic)]
+    runs, eps, periodic = sample.runs, sample.eps, snapshots.layout.periodic
+    return [
+        fit_equation(runs, eps, periodic),
+        fit_stencil(runs, eps, periodic),
+        fit_pod(lambda: runs, eps, share=sample.share),
+    ]
 
 
 def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:

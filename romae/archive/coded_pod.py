@@ -5,10 +5,10 @@ With every field in units of its bound, x / eps,
     x(t) ~ psi_0 + sum_r a_r(t) psi_r,     mean square of a_r(t) = 1,
 
 so that an error of variance D in any psi costs the same: rounding all wavelet coefficients of
-mean and modes (:mod:`romae.archive.wavelet`) to *one* step is optimal at high rate. The coefficients a
-are refitted by least squares to the decoded modes, rounded to steps that cost about a tenth of
-the bound, predicted in time by a linear recurrence per mode, and entropy coded; what is left goes
-to the 2 eps lattice and is nearly empty. Raw float32 modes would cost more than they save.
+mean and modes (:mod:`romae.archive.wavelet`) to *one* step is optimal at high rate. The
+coefficients a are refitted by least squares to the decoded modes, rounded to steps that cost about
+a tenth of the bound, predicted in time by a linear recurrence per mode, and entropy coded; what is
+left goes to the 2 eps lattice and is nearly empty. Raw float32 modes would cost more than they save.
 
 A mirror-symmetric flow has modes that are even or odd along an axis: the sums and differences
 (f(y) +- f(-y)) / sqrt(2) are coded instead where that is shorter.
@@ -185,7 +185,7 @@ def from_wavelets(y: np.ndarray, fold: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(psi)
 
 
-def _over_halves(function, y: np.ndarray, fold: tuple[int, ...]) -> np.ndarray:  # type: ignore[no-untyped-def]
+def _over_halves(function, y: np.ndarray, fold: tuple[int, ...]) -> np.ndarray:
     shape = y.shape
     z = function(_halves(y, fold), len(shape) - 2)
     return _whole(z, shape, fold)

@@ -6,13 +6,12 @@ Lindenbaum 2000, "Sequential Karhunen-Loeve basis extraction"). Rank, rounding a
 with the fewest bytes, modes and residual counted, on frames spread over the whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from romae.archive.coded_pod import ORDER, CodedPOD, arrange, recur, to_wavelets
 from romae.archive.entropy import encode_integers
-from romae.archive.lattice import quantise
 
 LARGEST_RANK = 64
 RANKS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64)
@@ -24,11 +23,11 @@ SMALLEST = 32  # snapshots below which modes cannot pay
 Blocks = Callable[[], Iterable[np.ndarray]]
 
 
-def fit_pod(blocks: Blocks, eps: np.ndarray, periodic: Sequence[bool] = ()) -> CodedPOD | None:
-    """Modes of the snapshots (n, C, *space) that ``blocks()`` yields, or None where they cannot pay.
+def fit_pod(blocks: Blocks, eps: np.ndarray, share: float = 1.0) -> CodedPOD | None:
+    """Modes of the snapshots (n, C, *space) in ``blocks()``, or None where they cannot pay.
 
-    ``blocks`` is called twice; memory is LARGEST_RANK + two blocks of snapshots, in float64.
-    ``eps``: (C,) bound, all above zero.
+    ``blocks`` is called three times; memory is LARGEST_RANK + two blocks of snapshots, in float64.
+    ``eps``: (C,) bound, all above zero. ``share``: snapshots to be coded per snapshot here.
     """
     basis = _basis(_scaled(blocks(), eps))
     if basis is None:
@@ -36,7 +35,7 @@ def fit_pod(blocks: Blocks, eps: np.ndarray, periodic: Sequence[bool] = ()) -> C
     mean, modes, shape, count = basis
     a = np.concatenate([_project(b, mean, modes) for b in _scaled(blocks(), eps)])
     sample = _sample(blocks(), count)
-    return _Choice(mean, modes, a, sample, eps, shape).best()
+    return _Choice(mean, modes, a, sample, eps, shape, share).best()
 
 
 def _scaled(blocks: Iterable[np.ndarray], eps: np.ndarray) -> Iterator[tuple[np.ndarray, tuple]]:
@@ -45,11 +44,12 @@ def _scaled(blocks: Iterable[np.ndarray], eps: np.ndarray) -> Iterator[tuple[np.
         yield (np.asarray(block, np.float64) / unit).reshape(len(block), -1), block.shape[1:]
 
 
-def _basis(blocks):  # type: ignore[no-untyped-def]
+def _basis(blocks):
     """Mean (P,), modes (r, P) scaled to unit coefficients, shape, number of snapshots."""
     rows = None
     count, total, offset, shape = 0, 0.0, 0.0, ()
-    for block, shape in blocks:
+    for block, space in blocks:
+        shape = space
         if rows is None:
             offset = block[0].copy()  # near the mean, so that nothing cancels
             rows = np.empty((0, block.shape[1]))
@@ -76,11 +76,11 @@ def _compress(rows: np.ndarray) -> np.ndarray:
     """Rows with the same leading right singular vectors and values, LARGEST_RANK + 1 at most."""
     if len(rows) <= LARGEST_RANK + 1:
         return rows
-    values, vectors = np.linalg.eigh(rows @ rows.T)
+    _, vectors = np.linalg.eigh(rows @ rows.T)
     return np.ascontiguousarray(vectors[:, -(LARGEST_RANK + 1) :].T @ rows)
 
 
-def _project(block, mean, modes):  # type: ignore[no-untyped-def]
+def _project(block, mean, modes):
     flat, _ = block
     gram = modes @ modes.T
     return np.linalg.lstsq(gram, modes @ (flat - mean).T, rcond=1e-12)[0].T
@@ -96,9 +96,9 @@ def _sample(blocks: Iterable[np.ndarray], count: int) -> np.ndarray:
 
 
 class _Choice:
-    def __init__(self, mean, modes, a, sample, eps, shape) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, mean, modes, a, sample, eps, shape, share) -> None:
         self.psi = np.concatenate([mean[None], modes]).reshape(-1, *shape)
-        self.a, self.sample, self.eps = a, sample, eps
+        self.a, self.sample, self.eps, self.share = a, sample, eps, share
         self.folds = [(axis,) for axis, n in enumerate(shape[1:]) if n % 2 == 0 and n >= 16]
 
     def best(self) -> CodedPOD | None:
@@ -131,14 +131,14 @@ class _Choice:
         return min([(), *self.folds], key=size)
 
     def ranks(self) -> list[int]:
-        """Ranks whose truncation error is neither hopeless nor far below the bound."""
+        """Ranks whose truncation error is below the bound in the mean; none: modes do not pay."""
         unit = self.eps.reshape(1, -1, *(1,) * (self.sample.ndim - 2))
         rest = (self.sample / unit).reshape(len(self.sample), -1) - self.psi[0].ravel()
         total = float(np.mean(rest**2))
         energies = np.mean(self.psi[1:].reshape(len(self.psi) - 1, -1) ** 2, axis=1)
         left = np.sqrt(np.maximum(total - np.cumsum(energies), 0.0))
         ranks = [r for r in RANKS if r < len(self.psi)]
-        return [r for r in ranks if left[r - 1] < 1.0] or ranks[-1:]
+        return [r for r in ranks if left[r - 1] < 1.0]
 
     def method(self, y: np.ndarray, rank: int, noise: float, fold: tuple[int, ...]) -> CodedPOD:
         step = noise * np.sqrt(12.0 / (rank + 1))
@@ -153,7 +153,7 @@ class _Choice:
         return CodedPOD(q, step, self.eps, fold, steps, recurrence)
 
     def size(self, method: CodedPOD) -> float:
-        """Bytes for the whole: modes, coefficients, and the residual of the sample in proportion."""
+        """Bytes for the whole: modes, coefficients, the residual of the sample in proportion."""
         count = len(self.a)
         a = np.rint(self.a[:, : method.rank] / method.steps).astype(np.int64)
         difference = np.empty_like(a)
@@ -162,6 +162,6 @@ class _Choice:
         residual = len(payload) - len(encode_integers(difference[: len(self.sample)]))
         return (
             len(method.to_bytes())
-            + len(encode_integers(difference))
-            + residual * count / len(self.sample)
+            + self.share * len(encode_integers(difference))
+            + self.share * residual * count / len(self.sample)
         )

@@ -40,7 +40,7 @@ LARGEST_FACTOR = 13
 
 
 class Equation(Method):
-    """`kind` of fields on `space`, coefficients `c` (4,), `theta`, `forcing` {(row, column): value}.
+    """Fields of `kind` on `space`; coefficients `c` (4,), `theta`, `forcing` {(row, column): f}.
 
     Rates are per interval between frames. Raises :class:`UnsuitableError` for grids whose
     lengths have prime factors above 13.
@@ -63,8 +63,8 @@ class Equation(Method):
         self.forcing = dict(forcing or {})
         if any(radices(n) is None for n in space) or min(space) < 8:
             raise UnsuitableError(
-                f"equation: a grid of {space} points; expected lengths from 8 on with prime factors "
-                f"up to {LARGEST_FACTOR}; use another method"
+                f"equation: a grid of {space} points; expected lengths from 8 on with prime "
+                f"factors up to {LARGEST_FACTOR}; use another method"
             )
 
     @cached_property
@@ -123,7 +123,7 @@ class Equation(Method):
         )
         return w
 
-    def _loop(self, w, mean, x, q, decoded, eps, encoding):  # type: ignore[no-untyped-def]
+    def _loop(self, w, mean, x, q, decoded, eps, encoding):
         g = self.grid
         etd, theta, forcing = self.parts
         loop(

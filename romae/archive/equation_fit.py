@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from romae.archive.equation import LINE, LINEAR, TERMS, VELOCITY, VORTICITY, Equation, Grid
+from romae.archive.equation import LINE, LINEAR, TERMS, VELOCITY, VORTICITY, Equation
 from romae.archive.method import UnsuitableError
 from romae.archive.pseudospectral import rate
 
@@ -98,27 +98,25 @@ class _Fit:
         low = self.grid.k2 <= 0.2**2
         left, right = [], []
         for w, mean in zip(self.w, self.mean, strict=True):
-            f = [self.terms(frame, mean)[:, low] for frame in w]
-            left.append((f[0] + 4 * f[1] + f[2]) / 3 * self.weight[low])
+            three = [self.terms(frame, mean)[:, low] for frame in w]
+            left.append((three[0] + 4 * three[1] + three[2]) / 3 * self.weight[low])
             change = w[2] - w[0]
             right.append((change[0] + 1j * change[1])[low] * self.weight[low])
         f, r = np.array(left), np.array(right)  # (frames, J, waves), (frames, waves)
-        forced = np.zeros(r.shape[1], bool)
-        for _ in range(2):  # a forced wave may have any mean: only its changes count
+        free = np.ones(r.shape[1], bool)  # waves that may be forced: only their changes count
+        for _ in range(2):
             g, d = f.copy(), r.copy()
-            if _ == 0 or forced.any():
-                everywhere = slice(None) if _ == 0 else forced
-                g[:, :, everywhere] -= g[:, :, everywhere].mean(axis=0)
-                d[:, everywhere] -= d[:, everywhere].mean(axis=0)
+            g[:, :, free] -= g[:, :, free].mean(axis=0)
+            d[:, free] -= d[:, free].mean(axis=0)
             a = _solve(_real(g.swapaxes(1, 2).reshape(-1, f.shape[1]).T).T, _real(d.ravel()))
             rest = (r - np.einsum("fjw,j->fw", f, a)) / 2
             mean = rest.mean(axis=0)
             scatter = np.sqrt(np.mean(np.abs(rest - mean) ** 2, axis=0) / len(rest))
-            forced = np.abs(mean) > np.maximum(10 * scatter, 0.01 * np.abs(mean).max())
+            free = np.abs(mean) > np.maximum(10 * scatter, 0.01 * np.abs(mean).max())
         self.assign(a)
         places, size = np.flatnonzero(low), np.where(self.weight[low] == 0, 1.0, self.weight[low])
-        for i in np.argsort(-np.abs(mean) * forced)[:MOST_FORCED]:
-            if forced[i]:
+        for i in np.argsort(-np.abs(mean) * free)[:MOST_FORCED]:
+            if free[i]:
                 place = divmod(int(places[i]), self.grid.m0)
                 self.model.forcing[place] = complex(mean[i] / size[i])
         self.model.__dict__.pop("parts", None)

@@ -33,7 +33,7 @@ def forward(x: np.ndarray, axes: int) -> np.ndarray:
     """Coefficients of ``x`` (..., *space) with ``axes`` axes of space, smooth ones first."""
     y = np.array(x, np.float64)
     for box in levels(y.shape[y.ndim - axes :]):
-        part = y[(..., *(slice(n) for n in box))]
+        part = y[(..., *map(slice, box))]
         for axis, n in enumerate(box):
             if n >= SHORTEST:
                 view = np.moveaxis(part, axis - axes, -1)
@@ -45,7 +45,7 @@ def inverse(y: np.ndarray, axes: int) -> np.ndarray:
     """The field of coefficients ``y``."""
     x = np.array(y, np.float64)
     for box in reversed(levels(x.shape[x.ndim - axes :])):
-        part = x[(..., *(slice(n) for n in box))]
+        part = x[(..., *map(slice, box))]
         for axis in reversed(range(axes)):
             if box[axis] >= SHORTEST:
                 view = np.moveaxis(part, axis - axes, -1)
