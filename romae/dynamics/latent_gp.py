@@ -49,10 +49,10 @@ class LatentGP(Dynamics):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"params"})
-    fitted = ("centres", "laws", "mean", "size", "lengths", "signal", "noise", "chosen", "parts")
+    fitted = ("centres", "laws", "middle", "size", "lengths", "signal", "noise", "chosen", "parts")
     centres: Array  # (cases, p) normalised parameters
     laws: Array  # (cases, d, k)
-    mean: Array  # (d k,) of the coefficients over cases
+    middle: Array  # (d k,) mean of the coefficients over cases
     size: Array  # (d k,) their standard deviation
     lengths: Array  # (d k, p)
     signal: Array  # (d k,) s^2, of normalised coefficients
@@ -113,9 +113,9 @@ class LatentGP(Dynamics):
     def _learn(self, coefficients: Array) -> None:
         """Hyper-parameters of one process for each of the coefficients (cases, n)."""
         GP, kernels = _sklearn()
-        self.mean = coefficients.mean(axis=0)
+        self.middle = coefficients.mean(axis=0)
         spread = coefficients.std(axis=0)
-        varies = spread > 1e-12 * np.maximum(np.abs(self.mean), 1e-6)
+        varies = spread > 1e-12 * np.maximum(np.abs(self.middle), 1e-6)
         self.size = np.where(varies, spread, 0.0)
         n, p = coefficients.shape[1], self.centres.shape[1]
         self.lengths, self.signal, self.noise = np.ones((n, p)), np.ones(n), np.full(n, NOISES[0])
@@ -126,7 +126,7 @@ class LatentGP(Dynamics):
             gp = GP(kernel, alpha=0.0, n_restarts_optimizer=2, random_state=self.seed)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a bound is reached is no failure
-                gp.fit(self.centres, (coefficients[:, i] - self.mean[i]) / self.size[i])
+                gp.fit(self.centres, (coefficients[:, i] - self.middle[i]) / self.size[i])
             theta = np.exp(gp.kernel_.theta)
             self.signal[i], self.lengths[i], self.noise[i] = theta[0], theta[1:-1], theta[-1]
 
@@ -137,13 +137,13 @@ class LatentGP(Dynamics):
         known = self.laws.reshape(cases, -1)
         for i in range(d * k):
             if not self.size[i]:
-                mean[:, i] = self.mean[i]
+                mean[:, i] = self.middle[i]
                 continue
-            y = (known[:, i] - self.mean[i]) / self.size[i]
+            y = (known[:, i] - self.middle[i]) / self.size[i]
             K = self._kernel(i, self.centres) + self.noise[i] * np.eye(cases)
             near = self._kernel(i, params)
             both = np.linalg.solve(K, np.concatenate([y[:, None], near.T], axis=1))
-            mean[:, i] = self.mean[i] + self.size[i] * near @ both[:, 0]
+            mean[:, i] = self.middle[i] + self.size[i] * near @ both[:, 0]
             left = self.signal[i] + self.noise[i] - np.einsum("bc,cb->b", near, both[:, 1:])
             variance[:, i] = self.size[i] ** 2 * np.maximum(left, 0.0)
         shape = (len(params), d, k)

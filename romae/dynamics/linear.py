@@ -100,11 +100,13 @@ class DMD(Dynamics):
             modes, self.scatter = modes[:, kept], np.zeros(len(rates), dtype=complex)
         else:
             rates, self.scatter = self._optimised(sequences, rates[np.abs(values) > GONE])
+            lasts = rates.real > np.log(GONE)
+            rates, self.scatter = rates[lasts], self.scatter[lasts]
             modes = _modes(sequences, rates)
         self.eigenvalues = np.exp(rates)
         self.modes = modes / np.maximum(np.linalg.norm(modes, axis=0), np.finfo(float).tiny)
         windows = np.concatenate([_windows(_with_one(z), self.delays) for z in sequences])
-        b = windows @ self._inverse(self.eigenvalues).T
+        b = windows @ self._inverse(self.eigenvalues).T * self.eigenvalues ** (self.delays - 1)
         self.sizes = np.sqrt(np.mean(np.abs(b) ** 2, axis=0) * _power(self.modes[:-1]))
 
     def _exact(self, sequences: list[Array]) -> tuple[Array, Array]:
