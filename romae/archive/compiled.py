@@ -10,10 +10,10 @@ Archives last only if every machine decodes the same bits. Hence the rules for c
   run chunks side by side.
 
 :func:`compiled` is for anything; :func:`tight` for loops that make no arrays (counting references
-to arrays, which it leaves out, made the range coder seven times slower); :func:`inlined` for the small
-functions that tight loops call. A loop may call functions of other modules only if these are ``inlined``:
-the compiled code is cached beside the sources, or in the user's cache folder where those are
-read-only, and renewed when its own module or a module with ``@inlined`` in it changes.
+to arrays, which it leaves out, made the range coder seven times slower); :func:`inlined` for the
+small functions that tight loops call. A loop may call functions of other modules only if these are
+``inlined``: the compiled code is cached beside the sources, or in the user's cache folder where
+those are read-only, and renewed when its own module or one with ``@inlined`` in it changes.
 ``function.py_func`` is the plain function.
 """
 
@@ -49,10 +49,11 @@ def _compiled(function: Callable[..., Any], **options: bool) -> Any:
         vars(function)["py_func"] = function
         return function
     function.__qualname__ += "_" + _shared()  # numba itself looks at one module only
+    njit: Any = numba.njit
     try:
-        return numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+        return njit(nogil=True, cache=True, error_model="numpy", **options)(function)
     except RuntimeError:  # no folder to cache in: neither here nor the user's
-        return numba.njit(nogil=True, error_model="numpy", **options)(function)
+        return njit(nogil=True, error_model="numpy", **options)(function)
 
 
 @cache

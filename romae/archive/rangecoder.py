@@ -14,8 +14,8 @@ One function codes both ways, so that encoder and decoder cannot differ: state[3
 
     state = low (writing) or number - low (reading), size, position in the buffer, direction
 
-Integers v are split into decisions in context `base`: zero? negative? then the octave of |v| in unary,
-the two highest of its lower bits in contexts of their own, and the rest at one bit each.
+Integers v are split into decisions in context `base`: zero? negative? then the octave of |v| in
+unary, the two highest of its lower bits in contexts of their own, and the rest at one bit each.
 """
 
 import numpy as np
@@ -112,7 +112,7 @@ def code_raw(buffer, state, value, bits):
 
 @inlined
 def code_value(buffer, state, P, Z, base, v):
-    """Code the integer v, |v| < 2^62, in the context whose decisions begin at P[base]; returns it."""
+    """Code v, |v| < 2^62, in the context whose decisions begin at P[base]; returns it."""
     m = abs(v)
     if code_bit(buffer, state, P, base, 1 if m != 0 else 0) == 0:
         return 0
@@ -175,5 +175,5 @@ def check_end(data: bytes, state: np.ndarray, finished: bool) -> None:
     if not finished or int(state[2]) > len(data) + 16:
         raise ArchiveError(
             f"Coded integers end too early: {len(data)} bytes, and more were asked for. "
-            "Expected the bytes that romae wrote: they are damaged, restore the archive from a copy."
+            "Expected the bytes that romae wrote: damaged, restore the archive from a copy."
         )
