@@ -11,6 +11,7 @@ from romae.cli.options import (
     data_options,
     device_option,
     files_argument,
+    names,
     output_option,
     overwrite_option,
     split_options,
@@ -21,7 +22,16 @@ from romae.cli.options import (
 @model_argument
 @files_argument
 @click.option("--steps", type=click.IntRange(min=1), required=True, help="Snapshots to forecast.")
-@output_option("File for the forecast fields: .nc (netCDF) or .zarr.")
+@output_option(
+    "File for the forecast fields: .nc (netCDF) or .zarr; with --compare a folder, if at all.",
+    required=False,
+)
+@click.option(
+    "--compare", "ranked", is_flag=True, help="Rank all dynamics on the reducer of MODEL."
+)
+@click.option("--kinds", metavar="dmd,gru", help="With --compare: these only, and baselines.")
+@click.option("--starts", type=click.IntRange(min=1), default=50, help="With --compare: starts.")
+@click.option("--budget", type=float, metavar="SECONDS", help="With --compare: time for fitting.")
 @split_options
 @data_options
 @device_option
@@ -30,7 +40,11 @@ def forecast(
     model: str,
     files: tuple[str, ...],
     steps: int,
-    output: str,
+    output: str | None,
+    ranked: bool,
+    kinds: str | None,
+    starts: int,
+    budget: float | None,
     split: Any,
     data: DataOptions,
     device: str,
@@ -39,12 +53,28 @@ def forecast(
     """Continue the snapshots in FILES.
 
     With --split the forecast starts where the last part begins, to be compared with it.
+
+    \b
+    romae forecast wake.rom wake.nc --steps 200 -o later.nc
+    romae forecast wake.rom wake.nc --compare --steps 100 --split 0.7,0.15,0.15 -o choice
+
+    --compare fits every kind of dynamics on the first part of --split, with the reducer of
+    MODEL, and ranks their forecasts of the second part from many starts.
     """
     import romae
     from romae.errors import OptionError
     from romae.fields.summary import time_label
     from romae.fields.writing import check_fields_path
 
+    if ranked:
+        from romae.cli.forecast_compare import rank
+
+        return rank(
+            model, data.open(files), split, steps=steps, starts=starts, kinds=names(kinds),
+            budget=budget, output=output, device=device, overwrite=overwrite,
+        )  # fmt: skip
+    if output is None:
+        raise OptionError("no output for the forecast. Type -o forecast.nc, or --compare.")
     check_fields_path(output, overwrite=overwrite)
     loaded = romae.load(model)
     if not isinstance(loaded, romae.ReducedModel):

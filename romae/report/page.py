@@ -69,7 +69,7 @@ def comparison_table(rows: pd.DataFrame) -> dict[str, Any]:
         ("encode_rate", "encode", "snapshots/s", rate_text),
         ("decode_rate", "decode", "snapshots/s", rate_text),
     ]
-    return _table(rows, columns)
+    return table_of(rows, columns)
 
 
 def forecast_rows(rows: pd.DataFrame) -> dict[str, Any]:
@@ -77,16 +77,16 @@ def forecast_rows(rows: pd.DataFrame) -> dict[str, Any]:
     unit = str(rows.attrs["units"].get("valid_time_median", ""))
     rows = rows[rows["kind"] != "reconstruction"]
     between = [
-        f"{_short(low)} to {_short(high)}"
+        f"{short(low)} to {short(high)}"
         for low, high in zip(rows["valid_time_lower"], rows["valid_time_upper"], strict=True)
     ]
     columns: list[tuple[str, str, str, Any]] = [
-        ("valid_time_median", "valid prediction time", "" if unit == "1" else unit, _short),
+        ("valid_time_median", "valid prediction time", "" if unit == "1" else unit, short),
         ("between", "quartiles", "" if unit == "1" else unit, str),
         ("valid_to_the_end", "valid to the end", "of starts", _share),
         ("left_range", "left the training range", "of rollouts", _share),
     ]
-    return _table(rows.assign(between=between), columns)
+    return table_of(rows.assign(between=between), columns)
 
 
 def facts(values: dict[str, Any]) -> list[tuple[str, str, bool]]:
@@ -114,7 +114,7 @@ def error_text(value: float) -> str:
     return f"{100 * value:#.3g}".rstrip(".") + " %"
 
 
-def _table(rows: pd.DataFrame, columns: Sequence[tuple[str, str, str, Any]]) -> dict[str, Any]:
+def table_of(rows: pd.DataFrame, columns: Sequence[tuple[str, str, str, Any]]) -> dict[str, Any]:
     present = [c for c in columns if c[0] in rows.columns]
     heads = [{"name": "model", "unit": ""}]
     heads += [{"name": head, "unit": unit} for _, head, unit, _ in present]
@@ -129,5 +129,5 @@ def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     return f"{value:.3g}"

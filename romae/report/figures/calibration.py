@@ -1,0 +1,42 @@
+"""Whether an ensemble's spread matches its error: spread and skill, CRPS, ranks."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from romae.report.figures.style import PALETTE, label, new_figure, styled
+
+
+@styled
+def ensemble_calibration(calibration: xr.Dataset, *, field: str | None = None) -> Figure:
+    """Spread and skill over time, and the rank histogram, of one field.
+
+    ``calibration`` is what :func:`romae.calibration` returned; ``field`` None takes the first.
+    """
+    one = calibration.sel(field=str(calibration["field"].values[0]) if field is None else field)
+    figure = new_figure(3.2)
+    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    axis = next(str(d) for d in one["spread"].dims)
+    time = one[axis].values
+    left.plot(time, one["skill"], color="black", label="error of the mean (skill)")
+    left.plot(time, one["spread"], color=PALETTE[0], label="spread")
+    left.plot(time, one["crps"], color=PALETTE[1], ls="--", label="CRPS")
+    left.set_ylim(bottom=0)
+    left.set_xlim(time[0], time[-1])
+    left.set_xlabel(label(axis, str(one[axis].attrs.get("units", ""))))
+    left.set_ylabel(label(str(one["field"].item()), str(one["skill"].attrs.get("units", ""))))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = float(np.sqrt((one["spread"] ** 2).mean() / (one["skill"] ** 2).mean()))
+    left.set_title(f"spread over skill {ratio:.2g}; 1 is calibrated")
+    left.legend(loc="best")
+    counts = one["ranks"].values
+    share = counts / counts.sum()
+    right.bar(np.arange(len(share)), share, width=0.92, color=PALETTE[1], alpha=0.7, lw=0)
+    right.axhline(1 / len(share), color="black", lw=1)
+    right.annotate("calibrated", (len(share) / 2 - 0.5, 1 / len(share)), xytext=(0, 6),
+                   textcoords="offset points", ha="center", fontsize=7.5,
+                   bbox={"fc": "white", "ec": "none", "pad": 1, "alpha": 0.8})  # fmt: skip
+    right.set_xlabel("members below the truth")
+    right.set_ylabel("share of points")
+    right.set_title("rank histogram")
+    return figure
