@@ -171,20 +171,22 @@ def write_template(groups: Sequence[tuple[str, xr.Dataset]], folder: Path) -> di
     lost: dict[str, Any] = {}
     for mode, (name, dataset) in zip(_modes(), groups, strict=False):
         clean = _storable(dataset)
+        wanted = {str(n): dict(v.encoding) for n, v in clean.variables.items()}
         _write(clean, folder, name, mode)
-        if changed := _changed(clean, _reopen(folder, name)):
-            lost[name] = {n: plain(clean.variables[n].encoding) for n in changed}
+        found = _reopen(folder, name)
+        if changed := _changed(clean, found):
             for n in changed:
                 clean.variables[n].encoding = _safe_encoding(clean.variables[n])
-            for n in changed:
-                lost[name][n] = {k: str(v) if k == "dtype" else v for k, v in lost[name][n].items()}
-            _write(clean, folder, name, "a" if mode == "a" else "w")
-            if still := _changed(clean, _reopen(folder, name)):
+            _write(clean, folder, name, mode)
+            found = _reopen(folder, name)
+            if still := _changed(clean, found):
                 raise DataError(
                     f"variable {still[0]!r} ({clean.variables[still[0]].dtype}) cannot be stored "
                     "in Zarr without change. Convert it, or leave it out with "
                     f"ds.drop_vars({still[0]!r})"
                 )
+        if other := _other_encodings(wanted, found):
+            lost[name] = other
     for path in folder.rglob("zarr.json"):  # zarr indents: a quarter of a small archive
         path.write_text(json.dumps(json.loads(path.read_text()), separators=(",", ":")))
     return lost
@@ -212,6 +214,18 @@ def _storable(dataset: xr.Dataset) -> xr.Dataset:
     return copy
 
 
+def _other_encodings(wanted: dict[str, dict[str, Any]], found: xr.Dataset) -> dict[str, Any]:
+    """What of the source's encodings did not come back, as JSON holds it."""
+    other = {}
+    for name, encoding in wanted.items():
+        have = found.variables[name].encoding
+        texts = {k: str(np.dtype(v)) if k == "dtype" else plain(v) for k, v in encoding.items()}
+        kept = {k: str(v) if k == "dtype" else plain(v) for k, v in have.items()}
+        if lost := {k: v for k, v in texts.items() if repr(kept.get(k)) != repr(v)}:
+            other[name] = lost
+    return other
+
+
 def _safe_encoding(variable: xr.Variable) -> dict[str, Any]:
     if variable.dtype.kind == "M":
         return {"units": "nanoseconds since 1970-01-01", "dtype": "int64", "calendar": "standard"}
@@ -223,10 +237,10 @@ def _write(dataset: xr.Dataset, folder: Path, group: str, mode: Any) -> None:
 
     encoding: dict[Hashable, Any] = {}
     for name, variable in dataset.variables.items():
-        encoding[name] = (
-            {"chunks": tuple(max(1, n) for n in variable.shape)} if variable.dims else {}
-        )
-        if variable.dtype.kind in "fiumM" or variable.dtype.kind == "b":
+        encoding[name] = dict(variable.encoding)  # what is given here replaces the variable's own
+        if variable.dims:
+            encoding[name]["chunks"] = tuple(max(1, n) for n in variable.shape)
+        if variable.dtype.kind in "fiumMb":
             codec = BloscCodec(cname="zstd", clevel=9, shuffle="shuffle", typesize=8)
             encoding[name]["compressors"] = [codec]
     with _quiet():
