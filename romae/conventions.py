@@ -8,6 +8,7 @@ TIME = "time"  # dimension of snapshots and of latents in time
 LATENT = "latent"  # dimension of the encoded state, size k
 MEMBER = "member"  # dimension over the forecasts of an ensemble
 CASE = "case"  # dimension over trajectories that differ in parameters
+REDUCER = "reducer"  # attribute of latents: whose they are
 
 FORMAT_VERSION = 1  # of a saved model; raised when an older romae could not read it
 BUNDLE_FILE = "romae.json"  # description of a saved model, beside its tensors

@@ -17,16 +17,19 @@ import xarray as xr
 from romae import dynamics as dynamics_module
 from romae import reducers as reducers_module
 from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
-from romae.conventions import CASE
+from romae.conventions import CASE, MEMBER, TIME
 from romae.dynamics import Dynamics
-from romae.dynamics.base import OnBlowup
-from romae.errors import BundleError, DataError, check_option, nearest
+from romae.dynamics.base import LEFT, OUTSIDE
+from romae.dynamics.resampling import resample as even
+from romae.errors import BundleError, DataError, OptionError, check_option, nearest
 from romae.fields import Snapshots, open_snapshots
+from romae.horizon import Horizon
 from romae.reducers import Reducer
 from romae.reducers.labels import other_axis
 
 Source = Any
 PathLike = str | os.PathLike[str]
+TRUST = ("valid_until", "valid_prediction_time", LEFT, OUTSIDE)  # attributes of a forecast
 AUTO = "auto"
 HELD_BACK = 0.2  # of the times, where the dynamics are chosen and no validation data are given
 
@@ -37,6 +40,8 @@ class ReducedModel:
     ``reducer`` may be fitted already: then ``fit`` fits the dynamics alone. ``dynamics="auto"``
     fits every kind and keeps the one that :func:`romae.compare_dynamics` ranks first on the
     validation data; ``choice`` holds its table, one dictionary per model, and is saved.
+    ``horizon``, after a fit with validation data, says how long forecasts were valid there; else
+    it is None.
     """
 
     dynamics: Any  # a Dynamics, or "auto" before the fit
@@ -46,24 +51,45 @@ class ReducedModel:
             check_option("dynamics", dynamics, [AUTO])
         self.reducer, self.dynamics = reducer, dynamics
         self.choice: list[dict[str, Any]] = []
+        self.horizon: Horizon | None = None
 
-    def fit(self, data: Source, validation: Source | None = None, *, device: str = "auto") -> Self:
+    def fit(
+        self,
+        data: Source,
+        validation: Source | None = None,
+        *,
+        inputs: Any = None,
+        resample: Any = None,
+        device: str = "auto",
+    ) -> Self:
         """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``.
 
-        Cases may differ in length and in their times, not in the time step. With ``"auto"`` and no
+        Cases may differ in length and in their times, not in the time step. ``inputs``: known
+        series over time, see :meth:`Dynamics.fit`; they cover ``validation`` too. ``resample``: a
+        time step such as "6 h", for uneven times, see :func:`romae.resample`. With ``validation``
+        the valid prediction time is measured there: :attr:`horizon`. With ``"auto"`` and no
         ``validation`` the last fifth of the times is held back for the choice.
         """
         snapshots = open_snapshots(data)
         if self.dynamics == AUTO and validation is None:
             snapshots, validation = snapshots.split(1 - HELD_BACK, HELD_BACK)
+        held_out = None if validation is None else open_snapshots(validation)
         if getattr(self.reducer, "module", None) is None:
-            self.reducer.fit(snapshots, validation, device=device)
+            self.reducer.fit(snapshots, held_out, device=device)
         if self.dynamics == AUTO:
             # Looked up by name: comparisons live on a higher floor.
             choose = import_module("romae.compare.dynamics").choose
-            self.dynamics, self.choice = choose(self.reducer, snapshots, validation)
+            self.dynamics, self.choice, _ = choose(self.reducer, snapshots, held_out)
+            self.horizon = None if held_out is None else self._measure(held_out, None, None)
             return self
-        self.dynamics.fit(self._training_latents(snapshots), params=snapshots.params)
+        params = snapshots.params
+        latents: xr.DataArray | list[xr.DataArray] = self._training_latents(snapshots)
+        if resample is not None:
+            if inputs is not None:
+                raise OptionError("fit got resample and inputs. Expected one; resample before.")
+            latents, params = self._even(latents, params, resample)
+        self.dynamics.fit(latents, params=params, inputs=inputs)
+        self.horizon = None if held_out is None else self._measure(held_out, inputs, resample)
         return self
 
     def _training_latents(self, snapshots: Snapshots) -> xr.DataArray | list[xr.DataArray]:
@@ -73,6 +99,21 @@ class ReducedModel:
         alone = [self.reducer.encode(snapshots.isel(case=[i])) for i in range(snapshots.cases)]
         return [z.isel({CASE: 0}) if CASE in z.dims else z for z in alone]
 
+    def _even(self, latents: Any, params: Any, dt: Any) -> tuple[list[xr.DataArray], Any]:
+        """Pieces at even steps ``dt`` and a row of parameters for each."""
+        cases = _cases(latents)
+        found = [even(z, None if dt == "median" else dt) for z in cases]
+        rows = [i for i, pieces in enumerate(found) for _ in pieces]
+        table = None if params is None else params.iloc[rows].reset_index(drop=True)
+        return [piece for pieces in found for piece in pieces], table
+
+    def _measure(self, validation: Snapshots, inputs: Any, resample: Any) -> Horizon | None:
+        latents: Any = self._training_latents(validation)
+        params = validation.params
+        if resample is not None:
+            latents, params = self._even(latents, params, resample)
+        return Horizon.measure(self.dynamics, _cases(latents), params, inputs)
+
     def encode(self, data: Source) -> xr.DataArray:
         """Latents of ``data``: see :meth:`Reducer.encode`."""
         return self.reducer.encode(data)
@@ -80,42 +121,81 @@ class ReducedModel:
     def decode(
         self, latents: xr.DataArray, *, to: PathLike | None = None, overwrite: bool = False
     ) -> xr.Dataset:
-        """Fields of ``latents``, in memory or in the file ``to``: see :meth:`Reducer.decode`."""
-        return self.reducer.decode(latents, to=to, overwrite=overwrite)
+        """Fields of ``latents``, in memory or in the file ``to``: see :meth:`Reducer.decode`.
+
+        Latents of an ensemble give fields with a first dimension ``member``, in memory.
+        """
+        if MEMBER not in latents.dims:
+            return self.reducer.decode(latents, to=to, overwrite=overwrite)
+        if to is not None:
+            raise OptionError(
+                f"fields of {latents.sizes[MEMBER]} members do not go to a file as they are made. "
+                "Expected one member: .isel(member=0), or .mean('member'); or no `to`."
+            )
+        each = [
+            self.reducer.decode(latents.isel({MEMBER: i}, drop=True))
+            for i in range(latents.sizes[MEMBER])
+        ]
+        return xr.concat(
+            each, latents[MEMBER], data_vars="all", coords="minimal", compat="override"
+        )
 
     def forecast(
         self,
         history: Source,
-        steps: int,
+        steps: int | None = None,
         *,
-        on_blowup: OnBlowup = "clip",
         to: PathLike | None = None,
         overwrite: bool = False,
+        **options: Any,
     ) -> xr.Dataset:
-        """``steps`` snapshots after the last time of ``history``, on the continued time axis.
+        """Snapshots after the last time of ``history``, on the continued time axis.
 
-        Only the last ``dynamics.context`` snapshots of ``history`` are read. ``on_blowup`` is
-        ``clip``, ``raise`` or ``nan``: see :meth:`Dynamics.forecast`. ``to`` names a file for
-        fields that may exceed memory: see :meth:`Reducer.decode`.
+        ``options`` are those of :meth:`Dynamics.forecast`: ``duration`` or ``times`` instead of
+        ``steps``, ``params``, ``inputs``, ``ensemble``, ``seed``, ``on_blowup``. Only the last
+        ``dynamics.context`` snapshots of ``history`` are read. ``to`` names a file for fields
+        that may exceed memory: see :meth:`Reducer.decode`.
+
+        Attributes say how far to trust it: ``valid_until``, where a horizon was measured,
+        ``left_training_range_at`` and ``outside_training_range``.
         """
-        z = self.forecast_latents(history, steps, on_blowup=on_blowup)
-        return self.decode(z, to=to, overwrite=overwrite)
+        z = self.forecast_latents(history, steps, **options)
+        fields = self.decode(z, to=to, overwrite=overwrite)
+        return fields.assign_attrs({n: z.attrs[n] for n in TRUST if n in z.attrs})
 
     def forecast_latents(
-        self, history: Source, steps: int, *, on_blowup: OnBlowup = "clip"
+        self, history: Source, steps: int | None = None, **options: Any
     ) -> xr.DataArray:
-        """As :meth:`forecast`, before decoding: (time, latent) or (case, time, latent)."""
+        """As :meth:`forecast`, before decoding: (time, latent), (case, time, latent), with
+        ``ensemble`` a first dimension ``member``."""
         snapshots = open_snapshots(history)
         snapshots.require(self.dynamics.context, f"a forecast by {self.dynamics.name}")
-        if len(set(snapshots.lengths)) > 1:
-            raise DataError(
-                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots. Expected "
-                f"one length; forecast case by case: .isel(case=[0])."
-            )
         needed = max(self.dynamics.context, 2)  # two times tell the step
-        recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))
-        z = self.reducer.encode(recent)
-        return self.dynamics.forecast(z, steps, params=snapshots.params, on_blowup=on_blowup)
+        if len(set(snapshots.lengths)) > 1:
+            z = self._ends(snapshots, needed)
+        else:
+            recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))
+            z = self.reducer.encode(recent)
+        if options.get("params") is None:
+            options["params"] = snapshots.params
+        result = self.dynamics.forecast(z, steps, **options)
+        if self.horizon is not None:
+            result.attrs["valid_until"] = self.horizon.until(z[TIME], self.dynamics)
+            result.attrs["valid_prediction_time"] = str(self.horizon)
+        return result
+
+    def _ends(self, snapshots: Snapshots, needed: int) -> xr.DataArray:
+        """Latents of the last times of cases of different lengths that end together."""
+        ends = {snapshots.times(i).values[-1] for i in range(snapshots.cases)}
+        if len(ends) > 1 or min(snapshots.lengths) < needed:
+            raise DataError(
+                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots that end at "
+                f"{len(ends)} times. Expected one end, and {needed} snapshots of each; forecast "
+                "case by case: .isel(case=[0])."
+            )
+        alone = [snapshots.isel(case=[i]) for i in range(snapshots.cases)]
+        recent = [a.isel(time=slice(-needed, None)) for a in alone]
+        return xr.concat([self.reducer.encode(r) for r in recent], CASE)
 
     @property
     def nbytes(self) -> int:
@@ -124,8 +204,12 @@ class ReducedModel:
 
     def save(self, path: PathLike, *, overwrite: bool = False) -> Path:
         """Write the directory ``path``; :func:`load` opens it."""
+        told = None if self.horizon is None else self.horizon.to_state()
         parts: dict[str, Bundle] = {
-            "": ({"class": "ReducedModel", "kind": "model", "choice": self.choice}, {}),
+            "": (
+                {"class": "ReducedModel", "kind": "model", "horizon": told, "choice": self.choice},
+                {},
+            ),
             "reducer": self.reducer.to_bundle(),
             "dynamics": self.dynamics.to_bundle(),
         }
@@ -133,6 +217,15 @@ class ReducedModel:
 
     def __repr__(self) -> str:
         return f"ReducedModel({self.reducer!r}, {self.dynamics!r})"
+
+
+def _cases(latents: xr.DataArray | list[xr.DataArray]) -> list[xr.DataArray]:
+    """(time, latent) of each case, without the NaN that fill short ones."""
+    if isinstance(latents, list):
+        return latents
+    if CASE not in latents.dims:
+        return [latents]
+    return [z.dropna(TIME, how="all") for z in latents]
 
 
 def load(path: PathLike) -> Any:
@@ -145,7 +238,8 @@ def load(path: PathLike) -> Any:
     if bundle_class(bundle[0]) == "ReducedModel":
         reducer, dynamics = (load(Path(path) / part) for part in ("reducer", "dynamics"))
         model = ReducedModel(reducer, dynamics)
-        model.choice = bundle[0].get("choice", [])
+        model.choice, told = bundle[0].get("choice", []), bundle[0].get("horizon")
+        model.horizon = None if told is None else Horizon(**told)
         return model
     return _find_class(bundle_class(bundle[0])).from_bundle(bundle)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from romae.conventions import CASE, LATENT, MEMBER, TIME
+from romae.conventions import CASE, LATENT, MEMBER, REDUCER, TIME
 from romae.dynamics.ahead import Ahead, Duration
 from romae.dynamics.blowup import CHOICES, DONE, OnBlowup, settle
 from romae.dynamics.known import Known, read_inputs, read_params
@@ -48,6 +48,7 @@ class Dynamics(Saved, ABC):
     span: scale and range of the training latents, after fit.
     dt: the :class:`TimeStep` of the training data, after fit.
     step_error: root mean squared error of one step (k,), in standard deviations of the latents.
+    reducer: identity of the reducer of the training latents, "" when they name none.
     fit_seconds: wall time of the last fit.
     history: what fit wants to tell, a list of dicts (training curve, search); may be empty.
     """
@@ -117,6 +118,7 @@ class Dynamics(Saved, ABC):
         table = read_params(params, latents, len(cases))
         series = self._read_inputs(inputs, [case.time for case in cases], "training inputs")
         self.__dict__.pop("fit_seconds", None)  # a fit that fails leaves no fitted model
+        self.reducer = str(_first(latents).attrs.get(REDUCER, ""))
         self.dt, self.history = dt, []
         self.span = Span.measure(np.concatenate([case.values for case in cases]))
         joined = None if series is None else pd.concat(series, ignore_index=True)
@@ -295,6 +297,13 @@ class Dynamics(Saved, ABC):
                 f"history is a {type(history).__name__} of {len(history)}. A forecast continues "
                 "one time axis; call forecast for each case, or give (case, time, latent)."
             )
+        theirs = getattr(history, "attrs", {}).get(REDUCER, "")
+        if theirs and self.reducer and theirs != self.reducer:
+            raise DataError(
+                f"history: latents of the reducer {theirs}, {self.name} was fitted on those of "
+                f"{self.reducer}. Expected one reducer; encode the history with that of the "
+                "training, or fit again."
+            )
         cases = trajectories(history, "history")
         checked: set[int] = set()  # cases of one length share their axis
         for case in cases:
@@ -323,6 +332,10 @@ class Dynamics(Saved, ABC):
                 "forecast, or fit with a smaller context."
             )
         check_step(case.time[-max(self.context, 2) :], self.dt, case.label)
+
+
+def _first(latents: Latents) -> xr.DataArray:
+    return latents if isinstance(latents, xr.DataArray) else latents[0]
 
 
 def _whole_axis(past: xr.DataArray, ahead: np.ndarray) -> xr.DataArray:

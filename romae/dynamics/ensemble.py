@@ -87,7 +87,7 @@ class Ensemble(Dynamics):
             for i in range(self.members):
                 model = self._member(i)
                 model.span, model.dt, model.history = self.span, self.dt, []
-                model._known = self._known
+                model._known, model.reducer = self._known, self.reducer
                 data, given = sequences, known
                 if self.how == "bagging":
                     data, given = resampled(sequences, known, self.minimum, rng, self.name)

@@ -23,6 +23,7 @@ class Saved(Bundled):
     dt: TimeStep
     fit_seconds: float
     step_error: np.ndarray
+    reducer: str
     _known: dict[str, Known | None]
     history: list[dict[str, float]]
 
@@ -39,6 +40,7 @@ class Saved(Bundled):
             "complex": pairs,
             "fit_seconds": self.fit_seconds,
             "history": self.history,
+            "reducer": self.reducer,
             "step_error": self.step_error.tolist(),
             **{n: None if k is None else k.to_state() for n, k in self._known.items()},
         }
@@ -57,6 +59,7 @@ class Saved(Bundled):
                 setattr(model, n, whole[n])
             model.dt = TimeStep(**document["dt"])
             model.fit_seconds, model.history = document["fit_seconds"], document["history"]
+            model.reducer = document["reducer"]
             model.step_error = np.asarray(document["step_error"], dtype=float)
             model._known = {n: document[n] and Known.from_state(document[n]) for n in KNOWN}
         except (KeyError, TypeError, IndexError) as error:

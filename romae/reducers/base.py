@@ -10,6 +10,8 @@ saving. An implementation writes ``_fit`` (train) and ``_build`` (an untrained m
 the layout), which together are about one screen.
 """
 
+import hashlib
+import json
 import os
 import time
 from abc import abstractmethod
@@ -22,6 +24,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from romae.conventions import REDUCER
 from romae.errors import DataError, OptionError
 from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
@@ -170,7 +173,17 @@ class Reducer(Saved):
                 start, done[case] = done[case], done[case] + len(x)
                 codes[case][start : done[case]] = coder.encode_tensor(x).cpu().numpy()
                 task.advance(len(x))
-        return labels.latents(codes, snapshots)
+        z = labels.latents(codes, snapshots)
+        z.attrs[REDUCER] = self.identity
+        return z
+
+    @property
+    def identity(self) -> str:
+        """Class and a hash of arguments and training data: which reducer latents are of."""
+        header = self.header("reducer")
+        told = [header["class"], header["arguments"], self.training.get("fingerprint", "")]
+        text = json.dumps(told, sort_keys=True, default=str)
+        return f"{self.name} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def batches(self, snapshots: Snapshots) -> Iterator[tuple[int, Tensor]]:
         """(case, scaled tensor (b, C, *space)) block by block, in order, on our device."""
