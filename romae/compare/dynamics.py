@@ -81,8 +81,8 @@ def compare_dynamics(
 
 def choose(
     reducer: Any, train: Any, validation: Any, models: Any = None, **options: Any
-) -> tuple[Any, list[dict[str, Any]]]:
-    """The fitted winner, and the table of the ranking as plain dictionaries.
+) -> tuple[Any, list[dict[str, Any]], xr.Dataset]:
+    """The fitted winner, the table of the ranking as plain dictionaries, and the ranking.
 
     ``options`` as in :func:`rank_dynamics`; ``steps`` left out is as many as leave a history of
     half of the validation data, at most 200. Raises :class:`TrainingError` when no model could be
@@ -95,7 +95,7 @@ def choose(
     for name, failure in zip(result["model"].values, result["failure"].values, strict=True):
         if not failure and str(name) in fitted:
             log(f"dynamics chosen: {name}")
-            return fitted[str(name)], ranking_records(result)
+            return fitted[str(name)], ranking_records(result), result
     raise TrainingError(
         f"no dynamics could be fitted. {result.attrs['verdict']} Expected at least persistence to; "
         f"give more snapshots."

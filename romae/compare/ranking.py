@@ -134,7 +134,8 @@ def _much(i: int, best: int, r: Ranking, horizon: float, unit: str) -> str:
 
 
 def _error(value: float) -> str:
-    return f"{100 * value:.2g} %"
+    text = f"{100 * value:.2g}"
+    return f"{float(text):.0f} %" if value >= 0.1 else f"{text} %"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ import xarray as xr
 from romae.compare import forecast_table, write_comparison
 from romae.files import atomic_directory
 from romae.report.figures.curves import bytes_text
+from romae.report.figures.style import data_uri, percent, png, settle, svg
 from romae.report.page import Picture, Section, facts, render, short, table_of
 from romae.report.provenance import collect_provenance
 from romae.report.verdict import seconds_text
@@ -63,16 +64,16 @@ def write_dynamics_report(
 
 def dynamics_section(ranking: xr.Dataset, folder: Path, name: str = "dynamics") -> Section:
     """The section; its figure is written to ``folder`` as ``name``.svg and .png."""
-    from romae.report.figures import dynamics_ranking, png
-    from romae.report.figures.style import data_uri, settle, svg
+    from romae.report.figures import dynamics_ranking
 
-    figure = dynamics_ranking(ranking)
+    figure, title = dynamics_ranking(ranking), f"Choice of dynamics, {name}"
+    name = name.replace("+", "-")
     text = svg(settle(figure))
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     (folder / f"{name}.png").write_bytes(png(figure))
     return Section(
         name,
-        "Choice of the forecast model" if name == "dynamics" else f"Choice of dynamics, {name}",
+        "Choice of the forecast model" if name == "dynamics" else title,
         text=str(ranking.attrs["verdict"]).split("\n"),
         figures=[Picture(data_uri(text), ALT, CAPTION)],
         tables=[ranking_rows(forecast_table(ranking))],
@@ -118,4 +119,4 @@ def _whole(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2g} %" if np.isfinite(value) else "-"
+    return percent(value) if np.isfinite(value) else "-"

@@ -18,6 +18,7 @@ import xarray as xr
 from romae.compare import write_comparison
 from romae.fields import Snapshots, open_snapshots
 from romae.files import atomic_directory
+from romae.report.dynamics import dynamics_section
 from romae.report.page import Section, facts, render
 from romae.report.provenance import collect_provenance
 from romae.report.sections import Sections
@@ -33,6 +34,7 @@ def write_report(
     models: Any,
     test: Any,
     forecasts: xr.Dataset | None = None,
+    choices: Mapping[str, xr.Dataset] | None = None,
     provenance: Mapping[str, Any] | None = None,
     title: str = "Reduced-order models compared",
     overwrite: bool = False,
@@ -40,7 +42,8 @@ def write_report(
     """Write the report into ``directory`` and return the path of its page.
 
     ``comparison`` and ``forecasts`` are what :func:`romae.compare` and
-    :func:`romae.compare_forecasts` returned for ``models`` and ``test``; ``provenance`` is shown
+    :func:`romae.compare_forecasts` returned for ``models`` and ``test``; ``choices`` maps names to
+    what :func:`romae.compare_dynamics` returned; ``provenance`` is shown
     beside what :func:`collect_provenance` finds. What is missing (no POD, no training curve, no
     forecasts) is left out.
 
@@ -51,6 +54,8 @@ def write_report(
     with atomic_directory(directory, overwrite=overwrite, marker=PAGE) as folder:
         maker = Sections(folder / "figures", comparison, models, snapshots, forecasts)
         sections = [s for s in maker.make() if s.figures or s.tables]
+        for name, ranking in (choices or {}).items():
+            sections.insert(-1, dynamics_section(ranking, folder / "figures", name))
         origin = {**collect_provenance(), **dict(provenance or {})}
         sections.append(
             Section("provenance", "Provenance", facts=facts(_origin(comparison, origin)))

@@ -12,6 +12,7 @@ from romae.errors import OptionError, nearest
 from romae.kinds import DYNAMICS, REDUCERS, class_name
 
 Table = dict[str, Any]
+AUTO = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +69,35 @@ class ReducerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """``options`` of ``[[dynamics]] kind = "auto"``: the kind that forecasts the validation data
+    best, by :func:`romae.compare_dynamics`."""
+
+    models: list[str] | None = None  # kinds to choose from; all otherwise
+    steps: int | None = None  # half of the validation data otherwise, at most 200
+    starts: int = 50
+    budget: float | None = None  # seconds of fitting
+
+    def __post_init__(self) -> None:
+        for kind in self.models or []:
+            class_name(kind, DYNAMICS, "dynamics")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DynamicsSpec:
-    """One ``[[dynamics]]``: a kind, fitted on the latents of each reducer named in ``on``."""
+    """One ``[[dynamics]]``: a kind, fitted on the latents of each reducer named in ``on``.
+
+    ``kind = "auto"`` chooses one; its options are those of :class:`Choice`.
+    """
 
     kind: str
     on: list[str] | None = None  # labels such as pod-ae-2; all reducers otherwise
     options: Table = field(default_factory=dict)
     name: str | None = None  # in tables and figures, instead of the class name
+
+    def choice(self) -> "Choice":
+        """Of ``kind = "auto"``: its options."""
+        return read_dataclass(Choice, dict(self.options), where='[[dynamics]] kind = "auto"')
 
     def labels(self, reducers: Iterable[str]) -> dict[str, str]:
         """Names of the steps and folders, with the reducer of each: pod-ae-2+gru."""
@@ -127,7 +150,10 @@ class Study:
         for spec in self.reducers:
             class_name(spec.kind, REDUCERS, "reducer")
         for one in self.dynamics:
-            class_name(one.kind, DYNAMICS, "dynamics")
+            if one.kind == AUTO:
+                one.choice()
+            else:
+                class_name(one.kind, DYNAMICS, "dynamics")
             for label in one.on or []:
                 if label not in labels:
                     raise OptionError(

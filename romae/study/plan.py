@@ -4,6 +4,7 @@ data/                   snapshots.nc, when a reference case is made
 models/<label>.rom      one per reducer and latent size
 compare/                comparison.csv, .json, .nc
 dynamics/<label>.rom    one per reducer and dynamics, reduced models
+dynamics/<label>.choice the ranking by which "auto" chose: dynamics.csv, .json, .nc
 forecast/               forecasts.csv, .json, .nc
 report/                 index.html, with the figures and numbers in it
 checkpoints/            of trainings that are under way
@@ -21,10 +22,12 @@ import romae
 from romae.errors import MissingFileError
 from romae.files import atomic_directory
 from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
-from romae.study.config import DynamicsSpec, ReducerSpec, Study
+from romae.study.config import AUTO, DynamicsSpec, ReducerSpec, Study
 from romae.study.ledger import Step, key_of
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from romae.fields import Snapshots
 
 
@@ -162,8 +165,11 @@ class Plan:
         """By label, one per reducer and dynamics."""
         steps: dict[str, Step] = {}
         for name, spec, label in self._pairs():
-            cls, options = class_name(spec.kind, DYNAMICS, "dynamics"), self._seeded_dynamics(spec)
-            key = key_of(self.fit_steps[label].key, cls, options)
+            auto = spec.kind == AUTO
+            cls = AUTO if auto else class_name(spec.kind, DYNAMICS, "dynamics")
+            options = vars(spec.choice()) if auto else self._seeded_dynamics(spec)
+            extra = [self.study.run.seed, sorted(DYNAMICS)] if auto else []
+            key = key_of(self.fit_steps[label].key, cls, options, *extra)
             output = self.folder / "dynamics" / f"{name}.rom"
             work = partial(self._fit_dynamics, spec, label, output)
             steps[name] = Step(f"dynamics/{name}", key, output, work)
@@ -174,6 +180,7 @@ class Plan:
         return [
             make_dynamics(s.kind, self._seeded_dynamics(s), where="[[dynamics]]")
             for s in self.study.dynamics
+            if s.kind != AUTO
         ]
 
     def _seeded_dynamics(self, spec: DynamicsSpec) -> dict[str, Any]:
@@ -184,9 +191,41 @@ class Plan:
     def _fit_dynamics(self, spec: DynamicsSpec, label: str, output: Path) -> None:
         device = self.study.run.device
         reducer = self._load(self.fit_steps[label].output)
+        if spec.kind == AUTO:
+            self._choose_dynamics(spec, reducer, output)
+            return
         dynamics = make_dynamics(spec.kind, self._seeded_dynamics(spec), device=device)
         model = romae.ReducedModel(reducer, dynamics).fit(self.parts[0], device=device)
         model.save(output, overwrite=True)
+
+    def _choose_dynamics(self, spec: DynamicsSpec, reducer: Any, output: Path) -> None:
+        """Fit the kinds, keep the best, and its ranking beside it."""
+        from romae.compare import write_comparison
+        from romae.compare.dynamics import choose
+
+        wanted, (train, validation, _) = spec.choice(), self.parts
+        model = romae.ReducedModel(reducer, AUTO)
+        model.dynamics, model.choice, ranking = choose(
+            reducer, train, validation, wanted.models, steps=wanted.steps, starts=wanted.starts,
+            budget=wanted.budget, threshold=self.study.forecast.threshold,
+            seed=self.study.run.seed, device=self.study.run.device,
+        )  # fmt: skip
+        name = output.stem
+        ranking.attrs["name"] = name
+        with self._folder(f"dynamics/{name}.choice", "dynamics.nc") as folder:
+            write_comparison(ranking, folder, name="dynamics")
+        model.save(output, overwrite=True)
+
+    def choices(self) -> "dict[str, xr.Dataset]":
+        """Rankings by which dynamics were chosen, by the label of the pair."""
+        import xarray as xr
+
+        paths = {
+            name: self.folder / "dynamics" / f"{name}.choice" / "dynamics.nc"
+            for name, spec, _ in self._pairs()
+            if spec.kind == AUTO
+        }
+        return {name: xr.load_dataset(path, engine="netcdf4") for name, path in paths.items()}
 
     def reduced_models(self) -> dict[str, Any]:
         """Fitted reduced models by the names shown; one reducer object for each label."""

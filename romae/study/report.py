@@ -23,6 +23,7 @@ def make_report(plan: "Plan") -> None:
         models=plan.shown(plan.reducers()),
         test=plan.parts[2],
         forecasts=forecasts,
+        choices=plan.choices(),
         provenance=provenance(plan),
         title=study.report.title or study.name,
         overwrite=True,

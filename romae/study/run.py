@@ -103,7 +103,7 @@ def check_data(plan: Plan) -> None:
         reducer.check_size(train)
     if not plan.study.dynamics:
         return
-    context = max(dynamics.context for dynamics in plan.new_dynamics())
+    context = max((dynamics.context for dynamics in plan.new_dynamics()), default=1)
     steps, longest = plan.study.forecast.steps, max(test.lengths)
     if context + steps > longest:
         raise OptionError(

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from romae.metrics import ALL
-from romae.report.figures.style import GREY, PALETTE, error_axis, label, new_figure, styled
+from romae.report.figures.style import GREY, PALETTE, error_axis, label, new_figure, percent, styled
 
 MOST_CURVES = 5  # models in colour; the rest in light grey
 GREYS = {"Persistence": ("0.25", "--"), "Climatology": ("0.25", ":"), "DMD": ("black", "-")}
@@ -23,6 +23,9 @@ def dynamics_ranking(ranking: xr.Dataset) -> Figure:
     alive = rows.isel(model=np.isfinite(rows["valid_time_mean"].values))
     failed = [str(m) for m in rows["model"].values if m not in alive["model"].values]
     figure = new_figure(max(3.4, 0.27 * alive.sizes["model"] + 1.9))
+    figure.set_layout_engine(
+        "constrained", rect=(0, 0, 0.985, 1)
+    )  # room for names beside the curves
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.35])
     looks = _looks([str(m) for m in alive["model"].values])
     _bars(left, alive, looks, failed)
@@ -53,13 +56,13 @@ def _bars(ax: Axes, rows: xr.Dataset, looks: dict[str, tuple[str, str]], failed:
         ax.barh(y, mean, height=0.62, color=colour, alpha=0.75, lw=0)
         ax.plot(quarter, [y - 0.18, y - 0.18], color="0.3", lw=2.5, alpha=0.55,
                 solid_capstyle="butt")  # fmt: skip
-        if high > low:
+        if high - low > 0.01 * horizon:
             ax.errorbar(mean, y + 0.06, xerr=[[mean - low], [high - mean]],
                         color="black", lw=1, capsize=2.5)  # fmt: skip
         # The error tells apart those that are valid to the end.
         inside = mean > 0.25 * horizon
         at = 0.0 if inside else max(mean, quarter[1], high)
-        ax.annotate(f"{100 * float(one['error_mean']):.2g} %", (at, y), xytext=(5, 0),
+        ax.annotate(percent(float(one["error_mean"])), (at, y), xytext=(5, 0),
                     textcoords="offset points", va="center", fontsize=7.5,
                     color="white" if inside else "0.3")  # fmt: skip
     ax.set_yticks(np.arange(n)[::-1], [str(m) for m in rows["model"].values])
