@@ -21,7 +21,16 @@ from romae.cli.options import (
 @command("forecast")
 @model_argument
 @files_argument
-@click.option("--steps", type=click.IntRange(min=1), required=True, help="Snapshots to forecast.")
+@click.option("--steps", type=click.IntRange(min=1), help="Snapshots to forecast.")
+@click.option(
+    "--duration", metavar="TIME", help="Instead of --steps: '45 D', '2.5 h', or a number."
+)
+@click.option(
+    "--on-blowup",
+    type=click.Choice(["clip", "stop", "nan", "ignore", "raise"]),
+    default="clip",
+    help="When a rollout leaves three times the training range.",
+)
 @output_option(
     "File for the forecast fields: .nc (netCDF) or .zarr; with --compare a folder, if at all.",
     required=False,
@@ -39,7 +48,9 @@ from romae.cli.options import (
 def forecast(
     model: str,
     files: tuple[str, ...],
-    steps: int,
+    steps: int | None,
+    duration: str | None,
+    on_blowup: Any,
     output: str | None,
     ranked: bool,
     kinds: str | None,
@@ -56,6 +67,7 @@ def forecast(
 
     \b
     romae forecast wake.rom wake.nc --steps 200 -o later.nc
+    romae forecast sea.rom sea.nc --duration "45 D" -o later.nc
     romae forecast wake.rom wake.nc --compare --steps 100 --split 0.7,0.15,0.15 -o choice
 
     --compare fits every kind of dynamics on the first part of --split, with the reducer of
@@ -65,7 +77,10 @@ def forecast(
     from romae.errors import OptionError
     from romae.fields.summary import time_label
     from romae.fields.writing import check_fields_path
+    from romae.model import TRUST
 
+    if steps is None and (ranked or duration is None):
+        raise OptionError("no length of the forecast. Type --steps 200, or --duration '45 D'.")
     if ranked:
         from romae.cli.forecast_compare import rank
 
@@ -84,11 +99,18 @@ def forecast(
         )
     loaded.reducer.to(device)
     begin = history(data.open(files), split)
-    fields = loaded.forecast(begin, steps, to=output, overwrite=overwrite)
+    fields = loaded.forecast(
+        begin, steps, duration=duration, on_blowup=on_blowup, to=output, overwrite=overwrite
+    )
     times = fields[loaded.reducer.layout.time]
     span = " to ".join(time_label(times.values[i]) for i in (0, -1))
-    facts = {"forecast": output, "steps": steps, "first": times.values[0], "last": times.values[-1]}
-    return Result(f"wrote {output}  ({steps} snapshots, {span})", facts)
+    n = times.size
+    facts = {"forecast": output, "steps": n, "first": times.values[0], "last": times.values[-1]}
+    facts |= {name: fields.attrs[name] for name in TRUST if name in fields.attrs}
+    text = f"wrote {output}  ({n} snapshots, {span})"
+    if loaded.horizon is not None:
+        text += f"\n{loaded.horizon}: until {fields.attrs['valid_until']}"
+    return Result(text, facts)
 
 
 def history(snapshots: Any, split: Any) -> Any:
