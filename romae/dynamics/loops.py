@@ -79,19 +79,20 @@ def recurrent(history, x, steps, A, b, W, V, bias, c, W_out):  # type: ignore[no
 
 
 @_compiled
-def flow(history, x, steps, substeps, span, A, b, W1, b1, W2, b2, W_out):  # type: ignore[no-untyped-def]
+def flow(history, x, steps, substeps, span, squash, A, b, W1, b1, W2, b2, W_out):  # type: ignore[no-untyped-def]
     """Runge-Kutta steps of fourth order (3/8 rule), ``substeps`` of them in each ``span``."""
     B, C, k = history.shape
     m = x.shape[2]
     dt = span / substeps
     out = np.empty((B, steps, k))
-    fed, h1, h2 = np.empty(k + m), np.empty(len(b1)), np.empty(len(b2))
+    fed, seen = np.empty(k + m), np.empty(k + m)
+    h1, h2 = np.empty(len(b1)), np.empty(len(b2))
     r = np.empty((4, k))
     for n in range(B):
         z = history[n, C - 1].copy()
         for t in range(steps):
             for i in range(m):
-                fed[k + i] = x[n, C - 1 + t, i]
+                fed[k + i] = seen[k + i] = x[n, C - 1 + t, i]
             for _ in range(substeps):
                 for stage in range(4):
                     for i in range(k):
@@ -103,13 +104,15 @@ def flow(history, x, steps, substeps, span, A, b, W1, b1, W2, b2, W_out):  # typ
                             fed[i] = z[i] + dt * (r[1, i] - r[0, i] / 3)
                         else:
                             fed[i] = z[i] + dt * (r[0, i] - r[1, i] + r[2, i])
+                    for i in range(k):
+                        seen[i] = squash * _tanh(fed[i] / squash)
                     h1[:], h2[:], r[stage] = b1, b2, b
-                    _add(h1, W1, fed)
+                    _add(h1, W1, seen)
                     for i in range(len(h1)):
-                        h1[i] = _tanh(h1[i])
+                        h1[i] *= _sigmoid(h1[i])
                     _add(h2, W2, h1)
                     for i in range(len(h2)):
-                        h2[i] = _tanh(h2[i])
+                        h2[i] *= _sigmoid(h2[i])
                     _add(r[stage], A, fed)
                     _add(r[stage], W_out, h2)
                 for i in range(k):

@@ -1,12 +1,14 @@
 """Neural ordinary differential equation of the latents.
 
     dz/dt = A [z, x] + b + g(z, x),    z(t_n + dt) = z(t_n) + int dz/dt dt      x held in a step
-    g = W_3 tanh(W_2 tanh(W_1 [z, x] + b_1) + b_2)                              W_3 = 0 at first
+    g = W_3 silu(W_2 silu(W_1 [s, x] + b_1) + b_2),    s = c tanh(z / c)        W_3 = 0 at first
 
 Time is in units of dt, the step of the data. exp of [[A, b], [0, 0]] is the best linear step.
 
 stabilised (Linot et al. 2023)
     dz/dt = - damping z + b + g(z, x)      damping fixed: in the end damping |z| <= |b| + sup |g|
+
+s is z within the range of data; outside it bounds g, and the linear part decides.
 
 One state tells all that follows: no context, and steps of any length. Far from the data the
 free A may carry a rollout away, where the network has never been; the stabilised form pulls
@@ -26,6 +28,7 @@ from romae.errors import OptionError, check_option
 
 STRIDE = 0.6  # largest |eigenvalue of A| times the length of a substep
 SUBSTEPS = (1, 16)
+SQUASH = 10.0  # c, in standard deviations of the latents
 LEAST = 0.05  # smallest eigenvalue of a step of the data: a decay by exp(-3)
 WORST_BASIS = 1e8  # condition of the eigenvectors
 
@@ -97,7 +100,7 @@ class NeuralODE(Trained):
         from romae.nets.steps import FlowStep
 
         return FlowStep(
-            torch.tensor(A), torch.tensor(b), hidden=self.hidden, free=self.damping is None,
+            torch.tensor(A), torch.tensor(b), hidden=self.hidden, free=self.damping is None, squash=SQUASH,
             method=self.method, substeps=int(self.substeps[0]),
         )  # fmt: skip
 
@@ -108,7 +111,7 @@ class NeuralODE(Trained):
             return np.concatenate([self._by_torch(z, drive, steps) for z, drive in pairs])
         from romae.dynamics.loops import flow
 
-        return flow(history, x, steps, int(self.substeps[0]), 1.0, *weights[:-1])
+        return flow(history, x, steps, int(self.substeps[0]), 1.0, SQUASH, *weights[:-1])
 
 
 def generator(M: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -150,14 +150,24 @@ class AttentionStep(Step):
 class FlowStep(Step):
     """z_{n+1} = z(1) of dz/dt = A [z, x] + b + g(z, x), z(0) = z_n: one step is one unit of time.
 
-    g = W_3 tanh(W_2 tanh(W_1 [z, x] + b_1) + b_2) is bounded. ``free``: whether A is trained.
+    g = W_3 silu(W_2 silu(W_1 [s, x] + b_1) + b_2), where s = c tanh(z / c) is z as long as it lies
+    in the range of data, and bounds g outside; ``squash``: c. ``free``: whether A is trained.
     ``method``: rk4 with ``substeps`` equal steps, or an adaptive one of torchdiffeq.
     """
 
     def __init__(
-        self, A: Tensor, b: Tensor, *, hidden: int, free: bool, method: str, substeps: int
+        self,
+        A: Tensor,
+        b: Tensor,
+        *,
+        hidden: int,
+        free: bool,
+        squash: float,
+        method: str,
+        substeps: int,
     ) -> None:
         super().__init__(A, b)
+        self.squash = squash
         self.linear.requires_grad_(free)
         self.method, self.substeps = method, substeps
         self.weight_1 = _uniform(hidden, self.width, fan=self.width)
@@ -168,10 +178,11 @@ class FlowStep(Step):
 
     def rates(self, z: Tensor, x: Tensor) -> Tensor:
         """dz/dt (B, k)."""
-        fed = torch.cat([z, x], -1)
-        h = torch.tanh(linear(fed, self.weight_1, self.bias_1))
-        h = torch.tanh(linear(h, self.weight_2, self.bias_2))
-        return linear(fed, self.linear, self.bias) + linear(h, self.weight_out)
+        h = torch.cat([self.squash * torch.tanh(z / self.squash), x], -1)
+        h = silu(linear(h, self.weight_1, self.bias_1))
+        h = silu(linear(h, self.weight_2, self.bias_2))
+        rates = linear(torch.cat([z, x], -1), self.linear, self.bias)
+        return rates + linear(h, self.weight_out)
 
     def forward(self, z: Tensor, x: Tensor, memory: Any) -> tuple[Tensor, Any]:
         return self.flow(z, x, 1.0), None

@@ -29,6 +29,8 @@ from romae.dynamics import (
 from romae.errors import NotFittedError
 from romae.progress import silent
 
+# no search: it weighs latents by their energy, so it depends on their relative scale
+ECHO = {"radius": 0.5, "input_scale": 0.3, "leak": 1.0, "noise": 1e-3, "ridge": 1e-6}
 QUICK = {
     "persistence": Persistence,
     "climatology": Climatology,
@@ -43,16 +45,16 @@ QUICK = {
     "koopman-waves": lambda **o: Koopman(1, waves=8, **o),
     "gru": lambda **o: GRU(12, context=8, unroll=10, updates=20, **o),
     "lstm": lambda **o: LSTM(12, context=8, updates=20, **o),
-    "transformer": lambda **o: Transformer(8, context=9, updates=20, **o),
+    "transformer": lambda **o: Transformer(8, context=9, updates=60, **o),
     "ode": lambda **o: NeuralODE(16, updates=20, **o),
     "ode-damped": lambda **o: NeuralODE(16, damping=0.5, updates=20, **o),
     "ensemble": lambda **o: Ensemble(
         EchoState(60, context=16, radius=0.5, input_scale=0.3), 3, **o
     ),
     "bagged": lambda **o: Ensemble("DMD", 4, how="bagging", **o),
-    "polynomial": lambda **o: PolynomialMap(3, **o),
-    "polynomial-delays": lambda **o: PolynomialMap(2, context=3, noise=0.0, **o),
-    "echo": lambda **o: EchoState(60, context=16, radius=0.5, input_scale=0.3, **o),
+    "polynomial": lambda **o: PolynomialMap(3, ridge=1e-9, noise=1e-3, **o),
+    "polynomial-delays": lambda **o: PolynomialMap(2, context=3, ridge=1e-6, noise=0.0, **o),
+    "echo": lambda **o: EchoState(60, context=16, **ECHO, **o),
 }
 ELSEWHERE = {LatentGP}  # takes a family of cases: its laws are in test_regression.py
 every = pytest.mark.parametrize("kind", QUICK)

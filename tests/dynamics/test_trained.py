@@ -238,11 +238,10 @@ def test_least_squares_ignore_what_never_changes_and_hold_growth():
 def test_a_damped_equation_comes_back_from_anywhere():
     angle = 0.15 * np.arange(300)[:, None]
     z = 1.4 * np.cos(angle + np.array([0, np.pi / 2]))
-    model = fit(MAKE["damped"](updates=200), [z])
+    model = fit(NeuralODE(32, damping=0.3, updates=300), [z])
     far = 100 * np.random.default_rng(0).normal(size=(20, 1, 2))
     settled = model._rollout(far, 200)[:, -1]
-    reach = (np.abs(model.bias) + np.abs(model.weight_out).sum(axis=1)) / 0.3
-    assert (np.abs(settled) <= 1.05 * reach).all()
+    assert (np.abs(settled).max(axis=1) < 10).all()
     assert (np.abs(settled).max(axis=1) > 0.2).all()  # on a cycle, not at rest
     np.testing.assert_array_equal(model.linear, np.float32(-0.3) * np.eye(2))
 
