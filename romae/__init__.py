@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         NeuralODE,
         OperatorInference,
         Persistence,
+        PolynomialMap,
         SINDy,
         Transformer,
     )
@@ -88,6 +89,7 @@ __all__ = [
     "OperatorInference",
     "PODAutoencoder",
     "Persistence",
+    "PolynomialMap",
     "Perturbed",
     "QuadraticManifold",
     "RankFindingAutoencoder",
@@ -144,6 +146,7 @@ _WHERE = {
     "SequenceAutoencoder": "romae.reducers",
     "TrainConfig": "romae.reducers",
     "Persistence": "romae.dynamics",
+    "PolynomialMap": "romae.dynamics",
     "Climatology": "romae.dynamics",
     "DMD": "romae.dynamics",
     "GRU": "romae.dynamics",
