@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.archive import compress, decompress, pack, verify
+    from romae.assimilation import assimilate, follow
     from romae.cases import make_case
     from romae.compare import (
         calibration,
@@ -89,8 +90,8 @@ __all__ = [
     "OperatorInference",
     "PODAutoencoder",
     "Persistence",
-    "PolynomialMap",
     "Perturbed",
+    "PolynomialMap",
     "QuadraticManifold",
     "RankFindingAutoencoder",
     "ReducedModel",
@@ -102,6 +103,7 @@ __all__ = [
     "TrainConfig",
     "Transformer",
     "__version__",
+    "assimilate",
     "calibration",
     "compare",
     "compare_dynamics",
@@ -111,6 +113,7 @@ __all__ = [
     "convergence",
     "decompress",
     "detect",
+    "follow",
     "interpolate_cases",
     "interpolate_states",
     "latent_map",
@@ -162,6 +165,8 @@ _WHERE = {
     "resample": "romae.dynamics.resampling",
     "LatentGP": "romae.dynamics",
     "ReducedModel": "romae.model",
+    "assimilate": "romae.assimilation",
+    "follow": "romae.assimilation",
     "load": "romae.model",
     "compare": "romae.compare",
     "compare_forecasts": "romae.compare",
