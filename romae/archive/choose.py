@@ -36,15 +36,10 @@ def classes() -> dict[str, type[Method]]:
     """The methods this romae can decode, by the name that chunks carry."""
     from romae.archive.coded_pod import CodedPOD
     from romae.archive.equation import Equation
+    from romae.archive.spline import Spline
     from romae.archive.stencil import Stencil
 
-    found: list[type[Method]] = [Equation, Stencil, CodedPOD]
-    try:
-        from romae.archive.spline import Spline  # type: ignore[attr-defined,unused-ignore]
-
-        found.append(Spline)
-    except ImportError:
-        pass
+    found: list[type[Method]] = [Spline, CodedPOD, Equation, Stencil]
     return {c.name: c for c in found}
 
 

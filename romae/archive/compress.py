@@ -72,7 +72,7 @@ def compress(
     abs, rel, nrmse : exactly one bound, a number or one per field, {"u": 1e-3, "p": 0.5}
         abs: largest error in the field's unit. rel: largest error over the field's range (highest
         minus lowest value). nrmse: rms error over the range, kept in every chunk.
-    model : "auto", None, a method or a fitted reducer
+    model : "auto", None or a method of romae.archive
         What predicts the fields: whatever pays for itself, nothing that is learned, or this.
     chunk : snapshots per chunk, at most. Default: 64, fewer where they would exceed 64 MiB.
         Reading one snapshot decodes one chunk.

@@ -184,9 +184,8 @@ def read_manifest(data: bytes, where: str) -> dict[str, Any]:
             f"{where} is an archive of version {version}, written by romae {made}; this romae "
             f"reads up to version {VERSION}. Type `pip install --upgrade romae`"
         )
-    digest = document.pop("sha256", "")
-    body = json.dumps(document, separators=(",", ":"))
-    if sha256(body.encode()) != digest:
+    document.pop("sha256", "")
+    if data.rstrip(b"\n") != seal_manifest(document):
         raise ArchiveError(
             f"{where}: the manifest {MANIFEST} is not what was written (its sha256 differs). Copy "
             "the file again from where the archive came from"

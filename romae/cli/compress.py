@@ -28,9 +28,9 @@ _BOUND = "E or U=E,V=E"
 @click.option(
     "--model",
     default="auto",
-    metavar="auto|none|MODEL",
+    metavar="auto|none",
     show_default=True,
-    help="auto: learn what pays for itself; none: learn nothing; or a saved model.",
+    help="auto: learn what pays for itself; none: learn nothing, which is faster.",
 )
 @click.option(
     "--chunk",

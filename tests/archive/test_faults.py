@@ -1,0 +1,182 @@
+"""Damage is seen, named, and leaves the rest readable; a full disk loses no work."""
+
+import random
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import romae
+from romae.archive import Archive
+from romae.errors import ArchiveError, RomaeError
+
+FLIPS = 150
+
+
+@pytest.fixture
+def archive(tmp_path, source):
+    path = tmp_path / "a.romae"
+    romae.compress(source, path, rel=1e-3, chunk=8)
+    return path
+
+
+def contents(path):
+    """Everything a reader sees, or the error."""
+    try:
+        return xr.open_dataset(path, engine="romae", cache_bytes=0).load()
+    except RomaeError as error:
+        return error
+
+
+def flip(data: bytes, place: int) -> bytes:
+    changed = bytearray(data)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
+def check_flips(path, count, seed=0):
+    """Flip one bit anywhere, ``count`` times: never wrong numbers, and verify always sees it."""
+    whole, rng = contents(path), random.Random(seed)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    weights, seen = [p.stat().st_size for p in files], 0
+    for _ in range(count):
+        file = rng.choice(files) if rng.random() < 0.5 else rng.choices(files, weights)[0]
+        data = file.read_bytes()
+        file.write_bytes(flip(data, rng.randrange(8 * len(data))))
+        found = contents(path)
+        if isinstance(found, RomaeError):
+            seen += 1
+        else:
+            xr.testing.assert_identical(found, whole)
+        try:
+            sound = romae.verify(path).ok
+        except ArchiveError:
+            sound = False
+        assert not sound or path.is_file(), file  # ZIP headers hold dates that nobody reads
+        file.write_bytes(data)
+    assert seen > count // 2
+    xr.testing.assert_identical(contents(path), whole)
+
+
+def test_any_flipped_bit_is_seen_and_none_gives_a_wrong_number(archive):
+    check_flips(archive, FLIPS)
+
+
+def test_any_flipped_bit_of_a_packed_archive(archive, tmp_path):
+    check_flips(romae.pack(archive, tmp_path / "one.romae"), FLIPS // 3)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "flip"])
+def test_a_damaged_chunk_is_named_and_the_rest_is_read(archive, damage):
+    chunk = archive / "coded" / "0" / "c.2.0.0.0"
+    data = chunk.read_bytes()
+    whole = Archive(archive).read(0, 16)
+    if damage == "gone":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(
+            {"cut": data[: len(data) // 2], "empty": b"", "flip": flip(data, 99)}[damage]
+        )
+    words = re.escape("chunk 2, snapshots 16 to 23 (time 6.0 to 7.75)")
+    broken = Archive(archive, cache_bytes=0)
+    with pytest.raises(ArchiveError, match=words):
+        broken.read(10, 30)
+    with pytest.raises(ArchiveError, match=words):
+        xr.open_dataset(archive, cache_bytes=0).u.isel(time=20).load()
+    for a, b in zip(broken.read(0, 16), whole, strict=True):
+        assert np.array_equal(a, b)
+    found = romae.verify(archive)
+    assert [(d["case"], d["chunk"], d["start"], d["stop"]) for d in found.damaged] == [
+        (0, 2, 16, 24)
+    ]
+    assert len(found.problems) == 1
+
+
+def test_every_damaged_chunk_is_listed(archive):
+    for i in (0, 3, 4):
+        chunk = archive / "coded" / "0" / f"c.{i}.0.0.0"
+        chunk.write_bytes(flip(chunk.read_bytes(), 200))
+    assert [d["chunk"] for d in romae.verify(archive).damaged] == [0, 3, 4]
+
+
+def test_exchanged_chunks_are_seen(archive):
+    one, two = (archive / "coded" / "0" / f"c.{i}.0.0.0" for i in (1, 2))
+    a, b = one.read_bytes(), two.read_bytes()
+    one.write_bytes(b)
+    two.write_bytes(a)
+    assert "exchanged" in str(romae.verify(archive))
+
+
+def test_a_missing_side_file_is_named(tmp_path, make_waves):
+    t, x = np.meshgrid(np.arange(600), np.arange(256), indexing="ij")
+    wave = (np.sin(0.1 * t - 0.2 * x) + 0.3 * np.sin(0.07 * t + 0.11 * x)).astype("f4")
+    data = xr.Dataset({"u": (("time", "x"), wave)})
+    report = romae.compress(data, tmp_path / "a.romae", rel=1e-3)
+    sides = list((tmp_path / "a.romae" / "side").glob("*.bin"))
+    assert sides, report
+    for side in sides:
+        side.unlink()
+    with pytest.raises(ArchiveError, match=r"side/.*\.bin"):
+        Archive(tmp_path / "a.romae", cache_bytes=0).read(0, 600)
+    assert not romae.verify(tmp_path / "a.romae").ok
+
+
+def test_damaged_coordinates_are_refused(archive):
+    part = archive / "labels" / "x" / "c" / "0"
+    part.write_bytes(flip(part.read_bytes(), 300))
+    with pytest.raises(ArchiveError, match="'labels/x/c/0' is damaged"):
+        xr.open_dataset(archive)
+    assert len(Archive(archive).read(0, 40)) == 2
+
+
+def test_verify_sees_another_source_and_says_where_it_is_worst(archive, source, make_waves):
+    other = xr.open_dataset(source).load()
+    other["u"][7, 2, 3] += 0.5
+    found = romae.verify(archive, against=other)
+    assert not found.ok
+    worst = {w["field"]: w for w in found.worst}["u"]
+    assert (worst["index"], worst["place"]) == (7, "y[2], x[3]")
+    assert worst["error"] == pytest.approx(0.5, rel=1e-2)
+    assert "exceeds the bound" in str(found)
+    other["u"][7, 2, 3] = np.nan
+    assert "NaN" in str(romae.verify(archive, against=other))
+    shifted = xr.open_dataset(source).assign_coords(x=np.arange(8.0))
+    assert "'x' has other values" in str(romae.verify(archive, against=shifted))
+    assert "snapshots [40]" in str(romae.verify(archive, against=make_waves(30)))
+
+
+def test_a_file_that_does_not_belong_is_noted(archive):
+    (archive / "notes.txt").write_text("mine")
+    found = romae.verify(archive)
+    assert found.ok
+    assert "'notes.txt' is not of this archive" in str(found)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_the_run_goes_on_afterwards(tmp_path, source, files):
+    romae.compress(source, tmp_path / "whole.romae", abs=1e-30, chunk=40)
+    code = textwrap.dedent(f"""
+        import resource, signal, romae
+        from romae.errors import UnwritableFileError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, resource.RLIM_INFINITY))
+        try:
+            romae.compress({str(source)!r}, {str(tmp_path / "a.romae")!r}, abs=1e-30, chunk=40)
+        except UnwritableFileError as error:
+            print(error)
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "goes on" in done.stdout, done.stderr
+    assert not (tmp_path / "a.romae").exists()
+    romae.compress(source, tmp_path / "a.romae", abs=1e-30, chunk=40)
+    assert files(tmp_path / "a.romae") == files(tmp_path / "whole.romae")
+
+
+def test_a_copy_reads_alike(archive, tmp_path):
+    shutil.copytree(archive, tmp_path / "copy.romae")
+    xr.testing.assert_identical(contents(tmp_path / "copy.romae"), contents(archive))
