@@ -4,10 +4,12 @@ Forecasts from starts closer than the length of a rollout share part of the trut
 errors are not independent, and a plain bootstrap over starts would promise too much. Starts are
 therefore drawn in blocks of
 
-    L = ceil(steps / median spacing of the starts),     at most n / 4
+    L = 2 ceil(steps / median spacing of the starts),     at most n / 4
 
 neighbours in time, out of the starts of all cases in a row that closes on itself (circular
-block bootstrap). L = 1, the plain bootstrap, where rollouts do not overlap. The same draws serve
+block bootstrap). Twice the overlap, because blocks cut it at both ends: with L as long as the overlap
+a 95 % interval held the true mean in 82 % of experiments, with this in 86 to 90 %; it stays somewhat
+too narrow for few blocks. L = 1, the plain bootstrap, where rollouts do not overlap. The same draws serve
 every model, so that differences between models are paired: what all find hard cancels.
 
 Source: D. N. Politis, J. P. Romano, A circular block-resampling procedure for stationary
@@ -24,7 +26,7 @@ LEVEL = 0.95
 
 
 def block_length(starts: Sequence[tuple[int, int]], steps: int) -> int:
-    """Neighbouring ``starts`` (case, index) whose rollouts of ``steps`` overlap, as above.
+    """L for ``starts`` (case, index) and rollouts of ``steps``, as above.
 
     >>> block_length([(0, 0), (0, 10), (0, 20), (0, 30)], steps=5)
     1
@@ -34,7 +36,7 @@ def block_length(starts: Sequence[tuple[int, int]], steps: int) -> int:
     if not gaps:
         return 1
     overlap = int(np.ceil(steps / max(float(np.median(gaps)), 1.0)))
-    return max(1, min(overlap, len(starts) // 4))
+    return 1 if overlap == 1 else max(1, min(2 * overlap, len(starts) // 4))
 
 
 def draw(

@@ -116,8 +116,8 @@ def lyapunov_from_data(
 
     Every state is paired with its nearest neighbour that lies more than ``exclude`` steps away in
     time (default: the time to the first zero of the autocorrelation), and the mean of the log of
-    their distance is fitted by a line over the part where it grows: until it has risen to half of
-    the way to saturation, or over ``steps``. The states themselves are the embedding: give all
+    their distance is fitted by a line over the part where it grows: from 15 to 60 % of the way to
+    saturation, or over ``steps``. The states themselves are the embedding: give all
     latents. Noise and sparse data bias the estimate; take it as one digit.
     """
     z = np.asarray(z, dtype=np.float64).reshape(len(z), -1)
@@ -166,12 +166,14 @@ def _decorrelation(z: np.ndarray) -> int:
 def _slope(logs: np.ndarray, dt: float, *, fixed: bool = False) -> float:
     """Slope per unit of dt of a mean log distance that grows and then levels off."""
     top = float(np.median(logs[-max(3, len(logs) // 5) :]))
-    end = len(logs)
-    if not fixed:
-        reached = np.flatnonzero(logs > logs[0] + 0.5 * (top - logs[0]))
-        end = int(reached[0]) + 1 if reached.size and top - logs[0] > 1 else len(logs)
-    end = max(end, min(3, len(logs)))
-    return float(np.polyfit(np.arange(end), logs[:end], 1)[0] / dt)
+    begin, end = 0, len(logs)
+    if not fixed and top - logs[0] > 1:
+        grown = (logs - logs[0]) / (top - logs[0])
+        end = int(np.argmax(grown > 0.6)) + 1
+        begin = int(np.argmax(grown > 0.15))  # before, differences turn to the fastest direction
+        begin = begin if end - begin >= 6 else 0  # few steps, as of maps: all of them
+    end = max(end, begin + 3)
+    return float(np.polyfit(np.arange(begin, end), logs[begin:end], 1)[0] / dt)
 
 
 Rollout = Callable[[np.ndarray, int], np.ndarray]  # histories (B, c, k), steps -> (B, steps, k)
