@@ -7,13 +7,14 @@ is coded (:mod:`romae.archive.rangecoder`) in the context of two quantised sums 
     there = 2 |same place| + |left| + |right| + |up| + |down|            in the frame before,
 
 so that the coder learns how q is distributed where its surroundings are calm, and where they
-are not. A frame of zeros costs one decision, and so does a row of zeros.
+are not. A frame of zeros costs one decision.
 """
 
 import numpy as np
 
 from romae.archive.compiled import inlined, tight
 from romae.archive.rangecoder import (
+    PACES,
     PER,
     TAIL,
     check_end,
@@ -26,7 +27,7 @@ from romae.archive.rangecoder import (
 )
 
 LEVELS = 12  # of a quantised sum
-ROWS = TAIL - 8  # first of the shared decisions used for frames and rows
+SAMPLE = 16384  # values on which the pace of learning is chosen
 
 
 @inlined
@@ -121,10 +122,18 @@ def encode_integers(q: np.ndarray) -> bytes:
     q4 = np.array(q, np.int64).reshape(fourfold(q.shape))
     if q4.size == 0:
         return b""
-    capacity = q4.size + 64 * q4.shape[3] + 4096
+    frames = max(1, SAMPLE * len(q4) // q4.size)
+    middle = (len(q4) - frames) // 2
+    sample = q4[middle : middle + frames]
+    pace = int(len(_encoded(sample, 1)) < len(_encoded(sample, 0)))
+    return (bytes([pace]) + _encoded(q4, pace)).rstrip(b"\0")
+
+
+def _encoded(q: np.ndarray, pace: int) -> bytes:
+    capacity = q.size + 64 * q.shape[3] + 4096
     while True:
-        buffer, state = writer(capacity)
-        if _code(buffer, state, q4, *_tables(q4.shape)):
+        buffer, state = writer(capacity, pace)
+        if _code(buffer, state, q, *_tables(q.shape)):
             return written(buffer, state)
         capacity *= 4
 
@@ -136,6 +145,7 @@ def decode_integers(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """
     q = np.zeros(fourfold(shape), np.int64)
     if q.size:
-        buffer, state = reader(data)
+        pace = data[0] % len(PACES) if data else 0
+        buffer, state = reader(data[1:], pace)
         check_end(data, state, bool(_code(buffer, state, q, *_tables(q.shape))))
     return q.reshape(shape)

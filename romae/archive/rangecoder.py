@@ -25,6 +25,7 @@ from romae.errors import ArchiveError
 
 TOP = 1 << 40
 HALF = 1 << 21  # probability one half
+PACES = ((4096, 512), (1024, 128))  # lowest rates of the two averages, in 2^-16
 PER = 20  # decisions of a context: zero, sign, 18 octaves
 TAIL = 64 * 4 + 64  # decisions shared by all contexts: octaves' lower bits, high octaves
 
@@ -45,18 +46,19 @@ def code_bit(buffer, state, P, i, bit):
             low -= bound
     elif bit == 1:
         low += bound
-    if count < 127:
+    if count < 1023:
         P[i, 2] = count + 1
-    quick = min(4, 1 + (count >> 1))
-    steady = min(7, 1 + (count >> 1)) if count < 6 else 4 + (count >> 5)
+    rate = 131072 // (2 * count + 3)
+    quick = max(rate, int(state[4]))
+    steady = max(rate, int(state[5]))
     if bit == 0:
         size = bound
-        P[i, 0] = fast + ((4194303 - fast) >> quick)
-        P[i, 1] = slow + ((4194303 - slow) >> steady)
+        P[i, 0] = fast + (((4194303 - fast) * quick) >> 16)
+        P[i, 1] = slow + (((4194303 - slow) * steady) >> 16)
     else:
         size -= bound
-        P[i, 0] = fast - (fast >> quick)
-        P[i, 1] = slow - (slow >> steady)
+        P[i, 0] = fast - ((fast * quick) >> 16)
+        P[i, 1] = slow - ((slow * steady) >> 16)
     _renew(buffer, state, low, size)
     return bit
 
@@ -148,20 +150,22 @@ def fresh(contexts: int) -> np.ndarray:
     return P
 
 
-def writer(capacity: int) -> tuple[np.ndarray, np.ndarray]:
+def writer(capacity: int, pace: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Buffer and state to write; a caller watches state[2] against the capacity."""
-    return np.zeros(capacity, np.uint8), np.array([0, TOP - 1, 0, 0], np.int64)
+    return np.zeros(capacity, np.uint8), np.array([0, TOP - 1, 0, 0, *PACES[pace]], np.int64)
 
 
-def reader(data: bytes) -> tuple[np.ndarray, np.ndarray]:
+def reader(data: bytes, pace: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Buffer and state to read ``data``; beyond its end there are zeros."""
     first = int.from_bytes(data[:5].ljust(5, b"\0"), "big")
-    return np.frombuffer(bytearray(data), np.uint8), np.array([first, TOP - 1, 5, 1], np.int64)
+    return np.frombuffer(bytearray(data), np.uint8), np.array(
+        [first, TOP - 1, 5, 1, *PACES[pace]], np.int64
+    )
 
 
 def written(buffer: np.ndarray, state: np.ndarray) -> bytes:
     """The bytes: of the numbers in the last interval the roundest, without trailing zeros."""
-    low, size, place, _ = (int(s) for s in state)
+    low, size, place = (int(s) for s in state[:3])
     keep = 40
     while ((low + size - 1) >> keep) << keep < low:
         keep -= 1

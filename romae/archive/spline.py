@@ -8,16 +8,17 @@ which all others build, have the smaller bound
 
     eps_l = eps / min(alpha^l, beta),
 
-with (alpha, beta) chosen by coding a small piece of the chunk with each pair. Axes that join at
-their ends are taken as periodic. Each field is coded by itself:
+with (alpha, beta), and the pace of learning, chosen by coding a small piece of the chunk. Axes
+that join at their ends are taken as periodic. Each field is coded by itself:
 
     field := 0 value                                                    within eps of one value
            | 1 + setting periodic mean block(fitted? bits, weights) block(coded)
 
-Source: Liang et al. 2022, "SZ3: a modular framework for composing prediction-based error-bounded
-lossy compressors"; level bounds from Liu et al. 2022, "Dynamic quality metric oriented error bounded
-lossy compression" (QoZ). Ours differs in its fitted weights over several axes, and in
-coding q in the context of the roughness and of |q| nearby rather than by Huffman and zstd.
+Source: Liang et al. 2022, "SZ3: a modular framework for composing prediction-based
+error-bounded lossy compressors"; level bounds from Liu et al. 2022, "Dynamic quality metric
+oriented error bounded lossy compression" (QoZ). Ours differs in its
+fitted weights over several axes, and in coding q in the context of the roughness and of |q| nearby
+rather than by Huffman and zstd.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from romae.archive.entropy import fourfold
 from romae.archive.interpolate import CONTEXTS, code_pass
 from romae.archive.method import Method
 from romae.archive.pieces import Reader, Writer
-from romae.archive.rangecoder import PER, TAIL, check_end, fresh, reader, writer, written
+from romae.archive.rangecoder import PACES, PER, TAIL, check_end, fresh, reader, writer, written
 from romae.archive.weights import equal, fit, unpacked
 from romae.errors import ArchiveError
 
@@ -101,17 +102,18 @@ class _Field:
 
 
 def _encode(
-    x: np.ndarray, mean: float, eps: float, setting: int, ends: int, cap: int
+    x: np.ndarray, mean: float, eps: float, setting: int, pace: int, ends: int, cap: int
 ) -> tuple[bytes, np.ndarray]:
     """Weights and coded integers of a field (n, a, b, c), and its decoded values, flat."""
     capacity = 2 * x.size + 64 * x.shape[3] + 4096
     flat = x.reshape(-1)
     while True:
-        buffer, state = writer(capacity)
+        buffer, state = writer(capacity, pace)
         field = _Field(x.shape, mean, eps, setting, ends)
         chosen, codes, enough = [], [], True
         for group, S, grid, bound in field.passes():
-            code = fit(x, field.d.reshape(x.shape), grid, mean, bound, cap) if S else None
+            known = field.d.reshape(x.shape)
+            code = fit(x, known, grid, mean, bound, cap) if S and cap else None
             weights = equal(S) if code is None else unpacked(code, S)
             chosen += [code is not None] if S else []
             codes += [code.tobytes()] if code is not None else []
@@ -153,12 +155,15 @@ class Spline(Method):
         ends = periodic(x4)
         piece = _piece(x4)
         ends_there = ends if piece is x4 else 0
-        trials = [
-            len(_encode(piece, mean, eps, i, ends_there, CAP // 4)[0]) for i in range(len(SETTINGS))
-        ]
+
+        def cost(setting: int, pace: int) -> int:
+            return len(_encode(piece, mean, eps, setting, pace, ends_there, 0)[0])
+
+        trials = [cost(setting, 0) for setting in range(len(SETTINGS))]
         best = int(np.argmin(trials))
-        data, decoded = _encode(x4, mean, eps, best, ends, CAP)
-        out.number(1 + best)
+        pace = int(cost(best, 1) < trials[best])
+        data, decoded = _encode(x4, mean, eps, best, pace, ends, CAP)
+        out.number(1 + best + len(SETTINGS) * pace)
         out.number(ends)
         out.real(mean)
         return bytes(out.data) + data, decoded.reshape(x.shape)
@@ -171,17 +176,18 @@ class Spline(Method):
             if setting < 0:
                 x[:, c] = source.real()
                 continue
-            if setting >= len(SETTINGS):
+            pace, setting = divmod(setting, len(SETTINGS))
+            if pace >= len(PACES):
                 raise _damaged(f"setting {setting}")
             ends, mean = source.number(), source.real()
             side, data = source.block(), source.block()
             field = _Field(fourfold((n, *space)), mean, bound, setting, ends)
-            _decode(field, side, data)
+            _decode(field, side, data, pace)
             x[:, c] = field.d.reshape(n, *space)
         return x
 
 
-def _decode(field: _Field, side: bytes, data: bytes) -> None:
+def _decode(field: _Field, side: bytes, data: bytes, pace: int) -> None:
     """Fill ``field.d`` from its weights and coded integers."""
     todo = list(field.passes())
     flags = (len(todo) - 1 + 7) // 8
@@ -189,7 +195,7 @@ def _decode(field: _Field, side: bytes, data: bytes) -> None:
     codes = np.frombuffer(side[flags:], np.int8)
     if len(chosen) < len(todo):
         raise _damaged(f"{len(side)} bytes of weights")
-    buffer, state = reader(data)
+    buffer, state = reader(data, pace)
     at, whole = 0, True
     for (group, S, grid, bound), fitted in zip(todo, chosen, strict=False):
         weights = equal(S)
