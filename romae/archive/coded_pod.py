@@ -8,7 +8,7 @@ so that an error of variance D in any psi costs the same: rounding all wavelet c
 mean and modes (:mod:`romae.archive.wavelet`) to *one* step is optimal at high rate. The
 coefficients a are refitted by least squares to the decoded modes, rounded to steps that cost about
 a tenth of the bound, predicted in time by a linear recurrence per mode, and entropy coded; what is
-left goes to the 2 eps lattice and is nearly empty. Raw float32 modes would cost more than they save.
+left goes to the 2 eps lattice and is nearly empty. Raw float32 modes would not pay.
 
 A mirror-symmetric flow has modes that are even or odd along an axis: the sums and differences
 (f(y) +- f(-y)) / sqrt(2) are coded instead where that is shorter.

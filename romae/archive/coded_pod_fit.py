@@ -134,9 +134,9 @@ class _Choice:
         """Ranks whose truncation error is below the bound in the mean; none: modes do not pay."""
         unit = self.eps.reshape(1, -1, *(1,) * (self.sample.ndim - 2))
         rest = (self.sample / unit).reshape(len(self.sample), -1) - self.psi[0].ravel()
-        total = float(np.mean(rest**2))
-        energies = np.mean(self.psi[1:].reshape(len(self.psi) - 1, -1) ** 2, axis=1)
-        left = np.sqrt(np.maximum(total - np.cumsum(energies), 0.0))
+        psi = self.psi[1:].reshape(len(self.psi) - 1, -1)
+        explained = np.mean((rest @ psi.T) ** 2, axis=0) / np.sum(psi**2, axis=1) / psi.shape[1]
+        left = np.sqrt(np.maximum(np.mean(rest**2) - np.cumsum(explained), 0.0))
         ranks = [r for r in RANKS if r < len(self.psi)]
         return [r for r in ranks if left[r - 1] < 1.0]
 

@@ -153,7 +153,9 @@ class Equation(Method):
         g = self.grid
         kept = (2 * g.rows - 1) * g.m0
         spacing = self.rho * eps * np.sqrt(6.0 / kept)
-        return spacing * np.sqrt(g.k2) if self.kind == VELOCITY else np.full(g.k2.shape, spacing)
+        if self.kind != VELOCITY:
+            return np.full(g.k2.shape, spacing)
+        return spacing * np.sqrt(np.where(g.k2 == 0, 1.0, g.k2))
 
     def _check(self, shape: tuple[int, ...]) -> None:
         fields = 2 if self.kind == VELOCITY else 1
@@ -195,7 +197,7 @@ class Grid:
         self.n1 = space[-1]
         self.n0 = space[0] if len(space) == 2 else 1
         longest = max(space)
-        unit = (longest - 1) // 3
+        self.unit = unit = (longest - 1) // 3
         self.rows = (self.n1 - 1) // 3 + 1
         k0 = (self.n0 - 1) // 3
         self.m0 = 2 * k0 + 1
@@ -213,8 +215,7 @@ class Grid:
 
     def work(self) -> tuple[np.ndarray, ...]:
         """Six buffers of the size of the grid."""
-        small, large = self.n1 * self.m0, self.n1 * self.n0
-        return tuple(np.zeros(s) for s in (small, small, large, large, large, large))
+        return tuple(np.zeros(self.n1 * self.n0) for _ in range(6))
 
     def stages(self) -> tuple[np.ndarray, ...]:
         """Twelve half spectra."""
@@ -270,7 +271,7 @@ def synthesise(w, mean, kind, x, work, kx, ky, ik2, sizes, tables):
     fac0, cos0, sin0, fac1, cos1, sin1 = tables
     pr, pi, gr, gi, tr, ti = work
     if kind == 1:
-        for i in range(len(pr)):
+        for i in range(n1 * m0):
             pr[i] = 0.0
             pi[i] = 0.0
         for r in range(rows):

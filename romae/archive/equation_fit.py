@@ -9,8 +9,8 @@ The model is linear in its coefficients a, d w/dt = sum_j a_j f_j(w), with rates
    of which only waves that stand above its scatter are kept.
 3. The number of steps per interval is the smallest that costs no accuracy that matters at eps.
 
-Fails, and says so by None, unless it predicts much better than the two frames before do by a
-straight line in time, the best that a codec without a model has.
+Fails, and says so by None, unless it predicts much better than a straight line in time, the frame
+before, or the mean.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,14 @@ from romae.archive.equation import LINE, LINEAR, TERMS, VELOCITY, VORTICITY, Equ
 from romae.archive.method import UnsuitableError
 from romae.archive.pseudospectral import rate
 
-FRAMES = 24  # intervals that are fitted at a time
+FRAMES = 12  # intervals that are fitted at a time
 SUBSTEPS = (1, 2, 3, 4, 6, 8, 12)
-FITTING_STEPS = 8
-ROUNDS = 12
+STAGES = ((0.15, 3), (0.4, 4), (2.0, 6))  # waves that are fitted, steps per interval
+FITTED = 3  # intervals in Gauss-Newton, whose unknowns are few
+ROUNDS = 8
+LONGEST = 5.5  # waves along the longest side that are always fitted
 MOST_FORCED = 32  # waves of steady forcing
-GAIN = 1.5  # over the straight line, below which the equation is rejected
+GAIN = 1.5  # over simple predictions, below which the equation is rejected
 
 
 def fit_equation(
@@ -70,13 +72,19 @@ class _Fit:
 
     def run(self) -> Equation | None:
         self.start()
-        self.model.substeps = FITTING_STEPS if self.model.kind != LINE else 2
         with np.errstate(all="ignore"):
-            for reach in (0.15, 0.3, 0.6, 2.0):
-                if not self.refine(self.grid.k2 <= reach**2):
+            for reach, substeps in STAGES:
+                self.model.substeps = substeps
+                self.model.__dict__.pop("parts", None)
+                waves = self.within(reach)
+                if not self.refine(waves):
                     return None
-                self.force(self.grid.k2 <= reach**2)
+                self.force(waves)
             return self.choose()
+
+    def within(self, reach: float) -> np.ndarray:
+        """Waves up to ``reach`` times the largest, but always the longest few."""
+        return self.grid.k2 <= max(reach, LONGEST / self.grid.unit) ** 2
 
     def terms(self, w: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """f_j(w) of every coefficient, complex (J, size)."""
@@ -95,7 +103,7 @@ class _Fit:
 
     def start(self) -> None:
         """Coefficients from Simpson's rule on long waves."""
-        low = self.grid.k2 <= 0.2**2
+        low = self.within(0.2)
         left, right = [], []
         for w, mean in zip(self.w, self.mean, strict=True):
             three = [self.terms(frame, mean)[:, low] for frame in w]
@@ -139,7 +147,7 @@ class _Fit:
 
     def refine(self, select: np.ndarray) -> bool:
         """Gauss-Newton over the waves ``select``; False if it ran away."""
-        every = 3  # of the frames: the equation has few coefficients
+        every = max(1, len(self.w) // FITTED)
         a = self.coefficients
         r = self.residual(select, every)
         error = _norm(r)
@@ -164,14 +172,14 @@ class _Fit:
                     a, r, error = a + shrink * change, trial, _norm(trial)
                     break
             self.assign(a)
-            if not error < 0.97 * before:
+            if not error < 0.9 * before:
                 break
         return bool(np.isfinite(error))
 
     def force(self, select: np.ndarray) -> None:
         """Steady forcing from the mean residual, then all coefficients once more."""
         g, places = self.grid, np.flatnonzero(select)
-        for _ in range(3):
+        for _ in range(2):
             r = self.residual(select)
             size = self.weight[select]
             mean = r.mean(axis=0) / np.where(size == 0, 1.0, size)
@@ -201,15 +209,18 @@ class _Fit:
 
     def choose(self) -> Equation | None:
         best = self.error()
-        line = np.sqrt(
-            np.mean([np.mean((f[2] - 2 * f[1] + f[0]) ** 2) for f, _ in self.pairs[::3]])
+        frames = [f for f, _ in self.pairs[::3]]
+        rivals = (
+            np.mean([np.mean((f[2] - 2 * f[1] + f[0]) ** 2) for f in frames]),  # straight line
+            np.mean([np.mean((f[1] - f[0]) ** 2) for f in frames]),  # no change
+            np.mean([np.var(f) for f in frames]),  # the mean
         )
-        if not best * GAIN < max(line, 1e-300):
+        if not best * GAIN < np.sqrt(min(rivals)):
             return None
         for substeps in SUBSTEPS:
             self.model.substeps = substeps
             self.model.__dict__.pop("parts", None)
-            if self.error() < max(1.1 * best, 0.05 * self.eps):
+            if self.error() < max(1.1 * best, 0.1 * self.eps):
                 break
         return self.model
 

@@ -90,7 +90,7 @@ def to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1
 @compiled
 def velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows):
     """Spectrum of u + i v (square), (kx + i ky) w / k^2, or of u + i u_x (line), in pr, pi."""
-    for x in range(len(pr)):
+    for x in range(n1 * m0):
         pr[x] = 0.0
         pi[x] = 0.0
     for r in range(rows):

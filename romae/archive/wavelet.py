@@ -13,6 +13,8 @@ of JPEG 2000 and of SPERR (Li, Lindstrom & Clyne 2023, "Lossy scientific data co
 SPERR").
 """
 
+from typing import Any
+
 import numpy as np
 
 A, B, C, D = -1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971
@@ -33,7 +35,8 @@ def forward(x: np.ndarray, axes: int) -> np.ndarray:
     """Coefficients of ``x`` (..., *space) with ``axes`` axes of space, smooth ones first."""
     y = np.array(x, np.float64)
     for box in levels(y.shape[y.ndim - axes :]):
-        part = y[(..., *map(slice, box))]
+        corner: Any = (..., *map(slice, box))
+        part = y[corner]
         for axis, n in enumerate(box):
             if n >= SHORTEST:
                 view = np.moveaxis(part, axis - axes, -1)
@@ -45,7 +48,8 @@ def inverse(y: np.ndarray, axes: int) -> np.ndarray:
     """The field of coefficients ``y``."""
     x = np.array(y, np.float64)
     for box in reversed(levels(x.shape[x.ndim - axes :])):
-        part = x[(..., *map(slice, box))]
+        corner: Any = (..., *map(slice, box))
+        part = x[corner]
         for axis in reversed(range(axes)):
             if box[axis] >= SHORTEST:
                 view = np.moveaxis(part, axis - axes, -1)
