@@ -1,18 +1,23 @@
-"""One latent law per case, its coefficients interpolated over parameters by Gaussian processes.
+"""One latent law per case, interpolated over parameters by Gaussian processes.
 
     dz/dt = theta(z) C_i                      case i of parameters mu_i; theta = [1, z (, z x z)]
-    C_0   = least squares over all cases
-    C_i   = argmin 1/T_i || theta C - dz/dt ||^2 + lambda || C - C_0 ||^2
-    c(mu) ~ GP(mean of c_i, s^2 exp(-|| (mu - mu') / l ||^2 / 2) + n^2 [mu = mu'])   each c of C
-    z(t)  : RK4 with C = E c(mu); members of an ensemble draw C from the posterior
+    C_0   = argmin mean_i 1/T_i || theta_i C - dz_i/dt ||^2 + lambda_0 || C ||^2
+    C_i   = argmin 1/T_i || theta_i C - dz_i/dt ||^2 + lambda || C - C_0 ||^2
+    F C_i = F mean + sum_r a_ir P_r           principal components, F: rms of each feature
+    a_r   ~ GP(0, s^2 exp(-|| (mu - mu') / l ||^2 / 2) + n^2 [mu = mu'])
+    z(t)  : RK4 with the mean of C(mu); members of an ensemble draw C from the posterior
 
 Shrinking towards the law common to all cases, instead of towards zero, leaves what a single
-trajectory cannot tell to the others, and so coefficients that are smooth over mu. lambda is the one
-whose rollouts of the training cases are best and bounded.
+trajectory cannot tell to the others. Coefficients of one law are far from independent: drawn one by
+one they give laws that blow up, drawn along their principal components they do not.
+
+(lambda_0, lambda) is chosen by rollouts of each training case under a law interpolated from the
+other cases: leave one out, in closed form for a process of fixed length.
 
 The spread of the draws says how well the parameter is covered: it grows between the training cases
-and returns to the scatter of all cases far outside, where the mean law is all that is left. It does
-not know of errors of the law itself. Fails where cases differ in kind, a steady and a shedding
+and returns to the scatter of all cases far outside, where the mean law is all that is left. It is
+scaled so that for training cases, each left out in turn, spread and error agree; errors of the
+form of the law are in it by that alone. Fails where cases differ in kind, a steady and a shedding
 wake, and where the latents obey no law of this form.
 """
 
@@ -28,16 +33,21 @@ from romae.dynamics.regression import Array, Trials, first_healthy
 from romae.errors import DataError, MissingDependencyError, OptionError, check_option
 
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3}
-RIDGES = tuple(10.0**p for p in (-10, -8, -6, -4, -3, -2, -1))
+COMMON = tuple(10.0**p for p in (-10, -8, -6, -4, -2))  # lambda_0
+RIDGES = tuple(10.0**p for p in (-8, -6, -4, -2, 0))  # lambda, and infinity: one law for all
+SMALL = 1e-6  # share of the scatter of the laws below which a component is left out
+MOST = 12  # components
+DRAWS = 16  # members of an ensemble in calibration
 LENGTHS = (0.1, 10.0)  # bounds of l, in standard deviations of the parameters
 NOISES = (1e-8, 0.5)  # bounds of n^2, of the variance over cases
+FIXED = 1e-3  # n^2 while (lambda_0, lambda) is chosen; l is 1 there
 CASES = 3  # fewer say nothing of a length
 
 
 class LatentGP(Dynamics):
     """Latent laws of single cases, interpolated over their parameters by Gaussian processes.
 
-    ``terms``: "linear", "quadratic" or "cubic" law. ``ridge``: lambda; None searches. ``seed``:
+    ``terms``: "linear", "quadratic" or "cubic" law. ``ridge``: lambda; None searches it. ``seed``:
     of the restarts of the processes' hyper-parameters. Needs ``params`` in fit and forecast, and
     ``pip install 'romae[dynamics]'`` for fit.
 
@@ -45,19 +55,25 @@ class LatentGP(Dynamics):
 
     Source: C. Bonneville, Y. Choi, D. Ghosh, J. Belof, GPLaSDI: Gaussian process-based
     interpretable latent space dynamics identification through deep autoencoder, 2024. Deviates in
-    taking the latents as they are, where GPLaSDI trains the autoencoder along, and in shrinking.
+    taking the latents as they are, where GPLaSDI trains the autoencoder along; in shrinking, principal
+    components and the scaled spread.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"params"})
-    fitted = ("centres", "laws", "middle", "size", "lengths", "signal", "noise", "chosen", "parts")
+    fitted = (
+        *("centres", "middle", "components", "scores", "size"),
+        *("lengths", "signal", "noise", "inflation", "chosen", "parts"),
+    )
     centres: Array  # (cases, p) normalised parameters
-    laws: Array  # (cases, d, k)
-    middle: Array  # (d k,) mean of the coefficients over cases
-    size: Array  # (d k,) their standard deviation
-    lengths: Array  # (d k, p)
-    signal: Array  # (d k,) s^2, of normalised coefficients
-    noise: Array  # (d k,) n^2
-    chosen: Array  # () lambda
+    middle: Array  # (d, k) mean law
+    components: Array  # (r, d, k)
+    scores: Array  # (cases, r) of variance 1
+    size: Array  # (r,) what scores are worth along the components
+    lengths: Array  # (r, p)
+    signal: Array  # (r,) s^2
+    noise: Array  # (r,) n^2
+    inflation: Array  # () of the spread of draws
+    chosen: Array  # (2,) lambda_0, lambda
     parts: Array  # () substeps of RK4
 
     def __init__(
@@ -87,22 +103,34 @@ class LatentGP(Dynamics):
             )
         self.parts = np.array(parts_of(sequences))
         systems = [(self._library(z), derivative(z)) for z in sequences]
-        ridges = RIDGES if self.ridge is None else (self.ridge,)
-        found = [_laws(systems, ridge) for ridge in ridges]
+        level = np.sqrt(np.mean(np.concatenate([D for D, _ in systems]) ** 2, axis=0)) + 1e-12
+        ridges = (*RIDGES, np.inf) if self.ridge is None else (self.ridge,)
+        pairs = [(common, ridge) for common in COMMON for ridge in ridges]
+        found = [_laws(systems, *pair) for pair in pairs]
+        others = _leave_one_out(params)
         # which case each trial belongs to rides along as its parameter
         index = np.arange(len(sequences), dtype=float)[:, None]
-        trials, long = (t := Trials.spread(sequences, 1, index)), t.some(len(sequences))
-        steps = trials.truth.shape[1]
-        scores = [trials.score(self._trial(laws, trials, steps)) for laws in found]
-        order = sorted(range(len(ridges)), key=scores.__getitem__)
+        trials = Trials.spread(sequences, 1, index)
+        long, steps = trials.some(len(sequences)), trials.truth.shape[1]
+        interpolated = [np.tensordot(others, laws, axes=1) for laws in found]
+        scores = [trials.score(self._trial(laws, trials, steps)) for laws in interpolated]
+        order = sorted(range(len(pairs)), key=scores.__getitem__)
         best = first_healthy(
-            order, long, self.span, lambda n: self._trial(found[n], long, long.trial)
+            order, long, self.span, lambda n: self._trial(interpolated[n], long, long.trial)
         )
-        self.chosen, self.laws, self.centres = np.array(ridges[best]), found[best], params
+        self.chosen, self.centres = np.array(pairs[best]), params
         self.history = [
-            {"ridge": ridges[n], "horizon": -scores[n][0], "log_mse": scores[n][1]} for n in order
+            {
+                "ridge_common": pairs[n][0],
+                "ridge": min(pairs[n][1], 1e300),  # JSON has no infinity
+                "horizon": -scores[n][0],
+                "log_mse": scores[n][1],
+            }
+            for n in order
         ]
-        self._learn(self.laws.reshape(len(params), -1))
+        self._decompose(found[best], level)
+        self._learn()
+        self.inflation = np.array(self._calibrate(trials))
 
     def _trial(self, laws: Array, trials: Trials, steps: int) -> Array:
         assert trials.params is not None
@@ -110,44 +138,71 @@ class LatentGP(Dynamics):
         with np.errstate(over="ignore", invalid="ignore"):
             return self._roll(each, trials.starts[:, -1], steps)
 
-    def _learn(self, coefficients: Array) -> None:
-        """Hyper-parameters of one process for each of the coefficients (cases, n)."""
+    def _decompose(self, laws: Array, level: Array) -> None:
+        """Principal components of laws (cases, d, k), features weighted by ``level`` (d,)."""
+        cases, d, k = laws.shape
+        self.middle = laws.mean(axis=0)
+        weighted = ((laws - self.middle) * level[:, None]).reshape(cases, -1)
+        U, s, Vt = np.linalg.svd(weighted, full_matrices=False)
+        floor = max(SMALL * s[0], 1e-9 * float(np.linalg.norm(self.middle * level[:, None])))
+        r = min(int(np.sum(s > floor)), MOST, cases - 1)
+        self.components = Vt[:r].reshape(r, d, k) / level[:, None]
+        self.scores, self.size = U[:, :r] * np.sqrt(cases), s[:r] / np.sqrt(cases)
+
+    def _learn(self) -> None:
+        """Hyper-parameters of one process for each component."""
         GP, kernels = _sklearn()
-        self.middle = coefficients.mean(axis=0)
-        spread = coefficients.std(axis=0)
-        varies = spread > 1e-12 * np.maximum(np.abs(self.middle), 1e-6)
-        self.size = np.where(varies, spread, 0.0)
-        n, p = coefficients.shape[1], self.centres.shape[1]
-        self.lengths, self.signal, self.noise = np.ones((n, p)), np.ones(n), np.full(n, NOISES[0])
-        for i in np.flatnonzero(varies):
+        r, p = len(self.size), self.centres.shape[1]
+        self.lengths, self.signal, self.noise = np.ones((r, p)), np.ones(r), np.ones(r)
+        for i in range(r):
             kernel = kernels.ConstantKernel(1.0, (0.05, 100.0)) * kernels.RBF(
                 np.ones(p), LENGTHS
             ) + kernels.WhiteKernel(1e-3, NOISES)
             gp = GP(kernel, alpha=0.0, n_restarts_optimizer=2, random_state=self.seed)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a bound is reached is no failure
-                gp.fit(self.centres, (coefficients[:, i] - self.middle[i]) / self.size[i])
+                gp.fit(self.centres, self.scores[:, i])
             theta = np.exp(gp.kernel_.theta)
             self.signal[i], self.lengths[i], self.noise[i] = theta[0], theta[1:-1], theta[-1]
 
+    def _calibrate(self, trials: Trials) -> float:
+        """Error over spread of ensembles of each case, its law left out of the processes."""
+        assert trials.params is not None
+        if not len(self.size):  # one law for all cases
+            return 1.0
+        case = trials.params[:, 0].astype(int)
+        mean, spread = np.empty_like(self.scores), np.empty_like(self.scores)
+        for i in range(len(self.size)):
+            K = self._kernel(i, self.centres) + self.noise[i] * np.eye(len(self.centres))
+            inverse = np.linalg.inv(K)
+            mean[:, i] = self.scores[:, i] - inverse @ self.scores[:, i] / np.diag(inverse)
+            spread[:, i] = np.diag(inverse) ** -0.5
+        rng = np.random.default_rng(self.seed)
+        scores = mean + spread * rng.standard_normal((DRAWS, *mean.shape))
+        laws = self.laws(scores[:, case].reshape(-1, len(self.size)))
+        start = np.concatenate([trials.starts[:, -1]] * DRAWS)
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = self._roll(laws, start, trials.truth.shape[1]).reshape(DRAWS, *trials.truth.shape)
+            error = np.mean((z.mean(axis=0) - trials.truth) ** 2, axis=(1, 2))
+            ratio = np.sqrt(error / z.var(axis=0, ddof=1).mean(axis=(1, 2)))
+        ratio = ratio[np.isfinite(ratio)]
+        return float(np.clip(np.median(ratio), 1.0, 10.0)) if ratio.size else 1.0
+
     def posterior(self, params: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the law (B, d, k) at normalised ``params`` (B, p)."""
-        cases, d, k = self.laws.shape
-        mean, variance = np.empty((len(params), d * k)), np.zeros((len(params), d * k))
-        known = self.laws.reshape(cases, -1)
-        for i in range(d * k):
-            if not self.size[i]:
-                mean[:, i] = self.middle[i]
-                continue
-            y = (known[:, i] - self.middle[i]) / self.size[i]
-            K = self._kernel(i, self.centres) + self.noise[i] * np.eye(cases)
+        """Mean and standard deviation of the scores (B, r) at normalised ``params`` (B, p)."""
+        mean = np.empty((len(params), len(self.size)))
+        variance = np.empty_like(mean)
+        for i in range(len(self.size)):
+            K = self._kernel(i, self.centres) + self.noise[i] * np.eye(len(self.centres))
             near = self._kernel(i, params)
-            both = np.linalg.solve(K, np.concatenate([y[:, None], near.T], axis=1))
-            mean[:, i] = self.middle[i] + self.size[i] * near @ both[:, 0]
-            left = self.signal[i] + self.noise[i] - np.einsum("bc,cb->b", near, both[:, 1:])
-            variance[:, i] = self.size[i] ** 2 * np.maximum(left, 0.0)
-        shape = (len(params), d, k)
-        return mean.reshape(shape), np.sqrt(variance).reshape(shape)
+            mean[:, i] = near @ np.linalg.solve(K, self.scores[:, i])
+            known = np.einsum("bc,cb->b", near, np.linalg.solve(K, near.T))
+            variance[:, i] = np.maximum(self.signal[i] + self.noise[i] - known, 0.0)
+        return mean, float(self.inflation) * np.sqrt(variance)
+
+    def laws(self, scores: Array) -> Array:
+        """Laws (..., d, k) of scores (..., r)."""
+        return self.middle + np.tensordot(scores * self.size, self.components, axes=1)
 
     def _kernel(self, i: int, params: Array) -> Array:
         apart = (params[:, None] - self.centres) / self.lengths[i]
@@ -163,8 +218,8 @@ class LatentGP(Dynamics):
 
     def _rollout(self, history: Array, steps: int, *, params: Array | None = None) -> Array:
         assert params is not None
-        laws, _ = self.posterior(params)
-        return self._roll(laws, history[:, -1], steps)
+        mean, _ = self.posterior(params)
+        return self._roll(self.laws(mean), history[:, -1], steps)
 
     def _members(
         self, starts: Array, steps: int, *, params: Array | None = None, **known: Any
@@ -174,24 +229,37 @@ class LatentGP(Dynamics):
         mean, spread = self.posterior(params)
         # other starts, other laws: the seed of the ensemble is in the starts
         rng = np.random.default_rng([self.seed, zlib.crc32(starts.tobytes())])
-        laws = mean + spread * rng.standard_normal((len(starts), *mean.shape))
+        drawn = mean + spread * rng.standard_normal((len(starts), *mean.shape))
         z = starts[:, :, -1].reshape(-1, starts.shape[-1])
-        rolled = self._roll(laws.reshape(-1, *mean.shape[1:]), z, steps)
+        rolled = self._roll(self.laws(drawn.reshape(len(z), len(self.size))), z, steps)
         return rolled.reshape(*starts.shape[:2], steps, -1)
 
 
-def _laws(systems: list[tuple[Array, Array]], ridge: float) -> Array:
+def _laws(systems: list[tuple[Array, Array]], common: float, ridge: float) -> Array:
     """C_i (cases, d, k): each shrunk towards the law of all cases."""
     G = [D.T @ D / len(D) for D, _ in systems]
     b = [D.T @ R / len(D) for D, R in systems]
     eye = np.eye(len(G[0]))
-    common = np.linalg.lstsq(np.mean(G, axis=0), np.mean(b, axis=0), rcond=1e-12)[0]
+    C = np.linalg.solve(np.mean(G, axis=0) + common * eye, np.mean(b, axis=0))
+    if np.isinf(ridge):
+        return np.stack([C] * len(G))
     return np.stack(
         [
-            common + np.linalg.lstsq(g + ridge * eye, r - g @ common, rcond=1e-14)[0]
+            C + np.linalg.lstsq(g + ridge * eye, r - g @ C, rcond=1e-14)[0]
             for g, r in zip(G, b, strict=True)
         ]
     )
+
+
+def _leave_one_out(params: Array) -> Array:
+    """Weights (cases, cases): what a process of length 1 takes of the others for each case."""
+    apart = params[:, None] - params
+    K = np.exp(-0.5 * np.sum(apart**2, axis=-1)) + FIXED * np.eye(len(params))
+    # about the mean of the others: a constant is reproduced
+    inverse = np.linalg.inv(K + 1e3)
+    weights = -inverse / np.diag(inverse)[:, None]
+    np.fill_diagonal(weights, 0.0)
+    return np.asarray(weights)
 
 
 def _sklearn() -> tuple[Any, Any]:

@@ -480,16 +480,29 @@ def test_latent_gp_saves_repeats_and_keeps_cases_apart(interpolated, tmp_path):
 def test_the_posterior_is_that_of_scikit_learn(interpolated):
     from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 
-    m, i = interpolated, int(np.argmax(interpolated.size))
-    kernel = kernels.ConstantKernel(m.signal[i]) * kernels.RBF(m.lengths[i])
-    kernel += kernels.WhiteKernel(m.noise[i])
-    gp = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
-    gp.fit(m.centres, (m.laws.reshape(len(m.laws), -1)[:, i] - m.middle[i]) / m.size[i])
-    at = np.array([[-0.8], [0.1], [2.5]])
-    mean, std = gp.predict(at, return_std=True)
-    ours = [a.reshape(3, -1)[:, i] for a in m.posterior(at)]
-    np.testing.assert_allclose(ours[0], mean * m.size[i] + m.middle[i], rtol=1e-6)
-    np.testing.assert_allclose(ours[1], std * m.size[i], rtol=1e-4)
+    m, at = interpolated, np.array([[-0.8], [0.1], [2.5]])
+    ours = m.posterior(at)
+    for i in range(len(m.size)):
+        kernel = kernels.ConstantKernel(m.signal[i]) * kernels.RBF(m.lengths[i])
+        kernel += kernels.WhiteKernel(m.noise[i])
+        gp = GaussianProcessRegressor(kernel, optimizer=None, alpha=0.0)
+        mean, std = gp.fit(m.centres, m.scores[:, i]).predict(at, return_std=True)
+        np.testing.assert_allclose(ours[0][:, i], mean, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(ours[1][:, i], m.inflation * std, rtol=1e-3, atol=1e-6)
+
+
+def test_leaving_one_out_in_closed_form_is_leaving_one_out():
+    from romae.dynamics.latent_gp import FIXED, _leave_one_out
+
+    rng = np.random.default_rng(0)
+    mu, y = rng.normal(size=(6, 2)), rng.normal(size=6)
+    weights = _leave_one_out(mu)
+    for i in range(6):
+        rest = np.arange(6) != i
+        K = np.exp(-0.5 * ((mu[:, None] - mu) ** 2).sum(-1)) + 1e3
+        left = K[i, rest] @ np.linalg.solve(K[np.ix_(rest, rest)] + FIXED * np.eye(5), y[rest])
+        assert weights[i] @ y == pytest.approx(left, abs=1e-8)
+    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-2)  # a law they share stays
 
 
 def skill_and_spread(model, mu):
