@@ -19,12 +19,15 @@ Fails when the latents are no closed system (crossing trajectories, hidden state
 gradients; a map (GRU) does better there.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from romae.dynamics.trained import Trained
 from romae.errors import OptionError, check_option
+
+if TYPE_CHECKING:
+    from romae.nets.steps import Step
 
 STRIDE = 0.6  # largest |eigenvalue of A| times the length of a substep
 SUBSTEPS = (1, 16)
@@ -94,17 +97,19 @@ class NeuralODE(Trained):
             A[:, :k] = -self.damping * np.eye(k)
         return A, b
 
-    def _network(self, A, b):  # type: ignore[no-untyped-def]
+    def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
         import torch
 
         from romae.nets.steps import FlowStep
 
         return FlowStep(
-            torch.tensor(A), torch.tensor(b), hidden=self.hidden, free=self.damping is None, squash=SQUASH,
-            method=self.method, substeps=int(self.substeps[0]),
+            torch.tensor(A), torch.tensor(b), hidden=self.hidden, free=self.damping is None,
+            squash=SQUASH, method=self.method, substeps=int(self.substeps[0]),
         )  # fmt: skip
 
-    def _loop(self, history, x, steps, *weights):  # type: ignore[no-untyped-def]
+    def _loop(
+        self, history: np.ndarray, x: np.ndarray, steps: int, *weights: np.ndarray
+    ) -> np.ndarray:
         if self.method != "rk4":
             # one by one: an adaptive step would depend on the company
             pairs = zip(history[:, None], x[:, None], strict=True)

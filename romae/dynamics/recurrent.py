@@ -14,9 +14,14 @@ trained on squared errors, far beyond the horizon of a chaotic flow, where it ma
 on an attractor of its own.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from romae.dynamics.trained import Trained
+
+if TYPE_CHECKING:
+    from romae.nets.steps import Step
 
 
 class _Recurrent(Trained):
@@ -53,14 +58,16 @@ class _Recurrent(Trained):
             learning_rate=learning_rate, noise=noise, seed=seed, device=device,
         )  # fmt: skip
 
-    def _network(self, A, b):  # type: ignore[no-untyped-def]
+    def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
         import torch
 
         from romae.nets.steps import RecurrentStep
 
         return RecurrentStep(torch.tensor(A), torch.tensor(b), self.hidden, self.gates)
 
-    def _loop(self, history, x, steps, *weights):  # type: ignore[no-untyped-def]
+    def _loop(
+        self, history: np.ndarray, x: np.ndarray, steps: int, *weights: np.ndarray
+    ) -> np.ndarray:
         from romae.dynamics.loops import recurrent
 
         return recurrent(history, x, steps, *weights)

@@ -41,6 +41,7 @@ class Trained(Dynamics):
     """
 
     takes = frozenset({"params", "inputs"})
+    vectors: ClassVar[frozenset[str]] = frozenset()  # of ``fitted``: one for each layer, no matrix
     optimiser: ClassVar[Literal["adamw", "muon"]] = "muon"
 
     unroll: int
@@ -76,7 +77,7 @@ class Trained(Dynamics):
     def _loop(
         self, history: np.ndarray, x: np.ndarray, steps: int, *weights: np.ndarray
     ) -> np.ndarray:
-        """Rollout (B, steps, k) by compiled code; ``weights`` in the order of ``fitted``."""
+        """Rollout (B, steps, k) by compiled code; ``weights`` as in ``fitted``, transposed."""
 
     def _fit(
         self,
@@ -131,7 +132,11 @@ class Trained(Dynamics):
         if inputs is not None:
             parts.append(inputs[:, : C - 1 + steps])
         x = np.concatenate(parts, axis=2).astype(np.float64)
-        weights = [np.ascontiguousarray(getattr(self, n), dtype=np.float64) for n in self.fitted]
+        weights = []
+        for name in self.fitted:
+            w = np.asarray(getattr(self, name), dtype=np.float64)
+            transposed = w.ndim > 1 and name not in self.vectors
+            weights.append(np.ascontiguousarray(w.swapaxes(-1, -2) if transposed else w))
         return self._loop(np.ascontiguousarray(history, dtype=np.float64), x, steps, *weights)
 
     def _by_torch(self, history: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:

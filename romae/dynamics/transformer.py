@@ -14,10 +14,15 @@ plenty. With a few hundred steps, or where one state tells all, a GRU or a linea
 better for less.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from romae.dynamics.trained import Trained
 from romae.errors import OptionError
+
+if TYPE_CHECKING:
+    from romae.nets.steps import Step
 
 HEADS = 4
 
@@ -30,6 +35,7 @@ class Transformer(Trained):
     Deviates in the linear part, with which training starts.
     """
 
+    vectors = frozenset({"norm_attention", "norm_mlp", "up_bias"})
     optimiser = "adamw"  # the matrices of all layers lie in one array, which muon cannot tell apart
     fitted = (
         "linear", "bias", "embed", "embed_bias", "norm_attention", "qkv", "position", "mix",
@@ -75,7 +81,7 @@ class Transformer(Trained):
                 f"heads; type {HEADS * max(1, hidden // HEADS)}."
             )
 
-    def _network(self, A, b):  # type: ignore[no-untyped-def]
+    def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
         import torch
 
         from romae.nets.steps import AttentionStep
@@ -85,7 +91,9 @@ class Transformer(Trained):
             context=self.context,
         )  # fmt: skip
 
-    def _loop(self, history, x, steps, *weights):  # type: ignore[no-untyped-def]
+    def _loop(
+        self, history: np.ndarray, x: np.ndarray, steps: int, *weights: np.ndarray
+    ) -> np.ndarray:
         from romae.dynamics.loops import attention
 
         return attention(history, x, steps, *weights)

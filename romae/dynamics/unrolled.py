@@ -32,7 +32,7 @@ JUDGES = 64  # rollouts of validation
 HORIZON = 8  # rollouts of validation are so many times as long as ``unroll``, data permitting
 
 
-@dataclass(frozen=True)
+@dataclass
 class Windows:
     """Windows of ``length`` rows out of all cases, drawn anew for every update; a feed.
 
@@ -51,9 +51,8 @@ class Windows:
     rank: int = 0
     world: int = 1
 
-    @property
-    def sizes(self) -> list[int]:
-        return [self.batch] * self.updates
+    def __post_init__(self) -> None:
+        self.sizes = [self.batch] * self.updates
 
     def epoch(self, number: int, *, skip: int = 0) -> Iterator[Tensor]:
         """Batches of one epoch but the first ``skip``; this rank's part."""
@@ -104,14 +103,11 @@ def windows(
         last = max(end - tail - context, end - horizon - context)
         judge += [(s, end) for s in range(end - tail - context, last + 1, max(1, horizon // 4))]
     judge = judge[:: math.ceil(len(judge) / JUDGES)]
-    ranks, shares = join(), {"rank": 0, "world": 1}
-    if ranks.world > 1:
-        shares = {"rank": ranks.rank, "world": ranks.world}
-    first, second = (torch.tensor(pairs, device=device).T for pairs in (train, judge))
-    return (
-        Windows(rows, *first, context + unroll, batch, EPOCH, seed, **shares),
-        Windows(rows, *second, context + horizon, len(judge), 1, None),
-    )
+    ranks = join()
+    s, e = torch.tensor(train, device=device).T
+    learn = Windows(rows, s, e, context + unroll, batch, EPOCH, seed, ranks.rank, ranks.world)
+    s, e = torch.tensor(judge, device=device).T
+    return learn, Windows(rows, s, e, context + horizon, len(judge), 1, None)
 
 
 @dataclass(frozen=True)
