@@ -16,7 +16,6 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from romae.archive.reading import Archive, take
-from romae.archive.store import LABELS
 from romae.archive.template import read_template
 from romae.errors import OptionError
 
@@ -34,13 +33,10 @@ def open_fields(
     :class:`OptionError` where it is needed and not given, or names no case.
     """
     facts = archive.facts
-    for name in facts["files"]:
-        if name.startswith(f"{LABELS}/"):
-            archive.checked(name)
     cases = _chosen_cases(archive, case)
     group = facts["groups"][case or 0] if len(facts["groups"]) > 1 else facts["groups"][0]
     given = {**(options or {}), "drop_variables": list(drop) or None}
-    dataset = read_template(archive.store.zarr(), group, facts["encodings"], given)
+    dataset = read_template(archive.labels(), group, facts["encodings"], given)
     shared = facts["case_dim"]
     if case is not None and shared is not None and shared in dataset.dims:
         dataset = dataset.isel({shared: case})

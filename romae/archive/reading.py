@@ -21,7 +21,7 @@ from romae.archive.chunk import ChunkFacts, chunk_facts, decode_chunk
 from romae.archive.finish import read_manifest
 from romae.archive.method import Method
 from romae.archive.plan import Item, chunk_items, chunk_range
-from romae.archive.store import MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
+from romae.archive.store import LABELS, MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
 from romae.archive.times import case_times
 from romae.errors import ArchiveError, OptionError
 
@@ -202,6 +202,15 @@ class Archive:
                 "bytes). Copy this file again from where the archive came from"
             )
         return data
+
+    def labels(self) -> Any:
+        """Coordinates and other variables as a Zarr store in memory, every byte checked."""
+        from zarr.core.buffer import default_buffer_prototype
+        from zarr.storage import MemoryStore
+
+        prefix, make = f"{LABELS}/", default_buffer_prototype().buffer.from_bytes
+        names = [n for n in self.facts["files"] if n.startswith(prefix)]
+        return MemoryStore({n.removeprefix(prefix): make(self.checked(n)) for n in names})
 
     def place(self, item: Item) -> str:
         """Which chunk that is, in words: ``chunk 3 of case 0, snapshots 192 to 255``."""

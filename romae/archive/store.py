@@ -19,7 +19,6 @@ import socket
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from romae.conventions import BUNDLE_FILE
 from romae.errors import ArchiveError, MissingFileError
@@ -101,8 +100,10 @@ class Store:
             head = file.read(LOCAL_HEADER)
             if head[:4] != b"PK\x03\x04":
                 raise ArchiveError(f"there is no ZIP entry at byte {offset}")
-            names = struct.unpack("<HH", head[26:30])
-            file.seek(offset + LOCAL_HEADER + sum(names))
+            length, extra = struct.unpack("<HH", head[26:30])
+            if file.read(length) != name.encode():
+                raise ArchiveError(f"the ZIP entry at byte {offset} has another name")
+            file.seek(extra, os.SEEK_CUR)
             return file.read(size)
 
     def names(self) -> list[str]:
@@ -118,14 +119,6 @@ class Store:
                 raise FileNotFoundError(name)
             return self.entries[name][1]
         return os.path.getsize(os.path.join(self.path, name))
-
-    def zarr(self) -> tuple[Any, str]:
-        """Where the labels are, as zarr takes it: a path or an open ZIP file, and a group in it."""
-        if not self.packed:
-            return os.path.join(self.path, LABELS), ""
-        from zarr.storage import ZipStore
-
-        return ZipStore(self.path, mode="r"), LABELS
 
     def check_same(self) -> None:
         """Raise :class:`ArchiveError` when the archive was replaced since it was opened."""

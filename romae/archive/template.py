@@ -296,13 +296,10 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 
 def read_template(
-    place: tuple[Any, str], group: str, encodings: Mapping[str, Any], options: Mapping[str, Any]
+    store: Any, group: str, encodings: Mapping[str, Any], options: Mapping[str, Any]
 ) -> xr.Dataset:
-    """The template ``group``, small variables in memory, with the encodings of the source.
-
-    ``place``: a store as zarr takes it, and where in it the labels are.
-    """
-    dataset = open_group(place[0], "/".join(filter(None, (place[1], group))), options)
+    """The template ``group``, small variables in memory, with the encodings of the source."""
+    dataset = open_group(store, group, options)
     for name, variable in dataset.variables.items():
         if variable.nbytes <= SMALL and name not in dataset.xindexes:
             variable.load()

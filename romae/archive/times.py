@@ -34,7 +34,7 @@ def _times(archive: Archive, case: int) -> np.ndarray | None:
     groups = facts["groups"]
     group = groups[case] if len(groups) > 1 else groups[0]
     dataset = read_template(
-        archive.store.zarr(), group, facts["encodings"], {"decode_timedelta": False}
+        archive.labels(), group, facts["encodings"], {"decode_timedelta": False}
     )
     name = facts["time_name"]
     if name not in dataset.variables:

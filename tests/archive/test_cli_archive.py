@@ -1,0 +1,89 @@
+"""The four commands of archives: what they print, refuse and return."""
+
+import json
+
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+from romae.cli import main
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, source):
+    """Run ``romae`` in the folder of the source ``waves.nc``; the click Result."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, status=0):
+        result = CliRunner(catch_exceptions=False).invoke(main, list(map(str, words)))
+        assert result.exit_code == status, result.output
+        return result
+
+    return run
+
+
+def test_compress_verify_pack_decompress(call, tmp_path):
+    text = call("compress", "waves.nc", "-o", "w.romae", "--rel", "1e-3").stdout
+    assert "times smaller" in text
+    assert "of bound" in text
+    assert "sound" in call("verify", "w.romae", "--against", "waves.nc").stdout
+    call("pack", "w.romae", "-o", "w.romae.zip")
+    assert json.loads(call("verify", "w.romae.zip", "--json").stdout)["ok"]
+    call("decompress", "w.romae.zip", "-o", "back.nc")
+    xr.testing.assert_identical(
+        xr.open_dataset(tmp_path / "back.nc").load(), xr.open_dataset(tmp_path / "w.romae").load()
+    )
+
+
+def test_json_says_what_the_table_says(call):
+    words = ("compress", "waves.nc", "-o", "w.romae", "--abs", "u=0.01,p=5", "--model", "none")
+    found = json.loads(call(*words, "--json").stdout)
+    assert found["finished"]
+    assert found["bytes"]["total"] * found["ratio"] == pytest.approx(
+        found["source"]["bytes"], rel=1e-3
+    )
+    for name, eps in (("u", 0.01), ("p", 5)):
+        assert 0 < found["variables"][name]["max_error"] <= eps == found["variables"][name]["bound"]
+
+
+def test_parts_by_hand(call):
+    words = ("compress", "waves.nc", "-o", "w.romae", "--nrmse", "1e-3", "--chunk", "8")
+    assert "5 chunks are left" in call(*words, "--part", "plan").stdout
+    assert "2 chunks are left" in call(*words, "--part", "0/2").stdout
+    assert "times smaller" in call(*words, "--part", "1/2").stdout
+
+
+def test_verify_fails_with_status_one(call, tmp_path):
+    call("compress", "waves.nc", "-o", "w.romae", "--rel", "1e-3", "--chunk", "8")
+    chunk = tmp_path / "w.romae" / "coded" / "0" / "c.1.0.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    text = call("verify", "w.romae", status=1).stdout
+    assert "NOT SOUND" in text
+    assert "chunk 1, snapshots 8 to 15" in text
+    found = json.loads(call("verify", "w.romae", "--json", status=1).stdout)
+    assert not found["ok"]
+    assert found["damaged"][0]["chunk"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--rel", "0"], "above 0"),
+        (["--rel", "many"], "--rel 1e-3 or --rel u=1e-3,p=5"),
+        (["--abs", "u=1,q=2"], "'q' is no field"),
+        ([], "exactly one of"),
+        (["--rel", "1e-3", "--part", "half"], "--part 0/4"),
+        (["--rel", "1e-3", "--model", "wake.rom"], "cannot predict"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(call, words, expected):
+    result = call("compress", "waves.nc", "-o", "w.romae", *words, status=2)
+    assert result.stderr.startswith("error: ")
+    assert expected in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_help_names_every_option_once(call):
+    text = call("compress", "--help").stdout
+    for option in ("--rel", "--abs", "--nrmse", "--model", "--chunk", "--part", "--overwrite"):
+        assert text.count(f"\n  {option}") == 1
