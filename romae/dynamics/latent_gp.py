@@ -55,8 +55,8 @@ class LatentGP(Dynamics):
 
     Source: C. Bonneville, Y. Choi, D. Ghosh, J. Belof, GPLaSDI: Gaussian process-based
     interpretable latent space dynamics identification through deep autoencoder, 2024. Deviates in
-    taking the latents as they are, where GPLaSDI trains the autoencoder along; in shrinking, principal
-    components and the scaled spread.
+    taking the latents as they are, where GPLaSDI trains the autoencoder along; in shrinking,
+    principal components and the scaled spread.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"params"})
@@ -78,7 +78,7 @@ class LatentGP(Dynamics):
 
     def __init__(
         self,
-        terms: Literal["linear", "quadratic", "cubic"] = "linear",
+        terms: Literal["linear", "quadratic", "cubic"] = "cubic",
         *,
         ridge: float | None = None,
         seed: int = 0,

@@ -67,7 +67,7 @@ TRAINED = np.linspace(0, 1, 7)
 
 @pytest.fixture(scope="module")
 def interpolated():
-    return LatentGP().fit(family(TRAINED))
+    return LatentGP("linear").fit(family(TRAINED))
 
 
 # parts
@@ -461,7 +461,7 @@ def test_latent_gp_saves_repeats_and_keeps_cases_apart(interpolated, tmp_path):
     unseen = family([0.2, 0.5])
     expected = interpolated.forecast(unseen[:, :5], 80)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    again = LatentGP().fit(family(TRAINED))
+    again = LatentGP("linear").fit(family(TRAINED))
     assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
     xr.testing.assert_identical(again.forecast(unseen[:, :5], 80), expected)
     xr.testing.assert_identical(
@@ -473,7 +473,7 @@ def test_latent_gp_saves_repeats_and_keeps_cases_apart(interpolated, tmp_path):
     interpolated.save(tmp_path / "gp")
     opened = LatentGP.from_bundle(read_bundle(tmp_path / "gp"))
     xr.testing.assert_identical(opened.forecast(unseen[:, :5], 80), expected)
-    scaled = LatentGP().fit(family(TRAINED) * 4)
+    scaled = LatentGP("linear").fit(family(TRAINED) * 4)
     np.testing.assert_allclose(scaled.forecast(4 * unseen[:, :5], 80), 4 * expected, rtol=1e-6)
 
 
@@ -518,7 +518,7 @@ def skill_and_spread(model, mu):
 
 def test_the_spread_of_an_ensemble_is_the_error_and_grows_outside_the_training_range(interpolated):
     noise = 0.003 * np.random.default_rng(0).normal(size=family(TRAINED).shape)
-    noisy = LatentGP().fit(family(TRAINED) + noise)
+    noisy = LatentGP("linear").fit(family(TRAINED) + noise)
     skill, spread = skill_and_spread(noisy, 0.45)
     assert 0.4 < spread / skill < 2.5
     assert skill_and_spread(noisy, 1.6)[1] > 5 * spread
