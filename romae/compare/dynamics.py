@@ -188,8 +188,9 @@ def _wanted(models: Any, seed: int, device: str) -> dict[str, Any]:
                 f"'gru', an object such as romae.GRU(), or a mapping of names to them."
             )
         label = str(name or made.name)
-        if label in BASELINES and isinstance(model, str):
-            continue  # there already
+        if label in BASELINES and (name or isinstance(model, str) or _arguments(made) == label):
+            found[label] = made  # instead of the one that is there already
+            continue
         if label in found:
             label = _arguments(made)  # DMD(delays=4) beside DMD
         stem, n = label, 1

@@ -98,12 +98,18 @@ class ComparisonAccessor:
         return forecast_table(self._dataset) if forecast else table(self._dataset)
 
     def plot(self, **options: Any) -> Any:
-        """A matplotlib Figure: error over latent size, or forecast error over lead time."""
+        """A matplotlib Figure: error over latent size, forecast error over lead time, dynamics
+        by rank, or statistics of long runs."""
         # Looked up by name: figures live on a higher floor, and matplotlib is imported only
         # when somebody asks for a picture.
         from importlib import import_module
 
         figures = import_module("romae.report.figures")
-        forecast = "lead" in self._dataset.dims
-        draw = figures.forecast_error if forecast else figures.error_curve
+        if "rank" in self._dataset:
+            draw = figures.dynamics_ranking
+        elif "pdf" in self._dataset:
+            draw = figures.long_run
+        else:
+            forecast = "lead" in self._dataset.dims
+            draw = figures.forecast_error if forecast else figures.error_curve
         return draw(self._dataset, **options)
