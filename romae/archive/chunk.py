@@ -140,10 +140,13 @@ def encode_chunk(
     best: bytes | None = None
     if lossy:
         work = np.stack([filled(fields[c], filler[c]) for c in lossy], axis=1)
+        bare = work
+        if not all(filler[c].all() for c in lossy):
+            bare = np.where(np.stack([filler[c] for c in lossy], axis=1), work, np.nan)
         bounds = np.array([inner[c] for c in lossy])
         for method in methods:
             try:
-                payload, decoded = method.encode(work, bounds)
+                payload, decoded = method.encode(bare if method.gaps else work, bounds)
             except UnsuitableError:
                 continue
             data = _written(fields, eps, inner, filler, method.name, payload, decoded)
@@ -191,9 +194,9 @@ def _written(
         head.real(float(np.sum(kept**2)))
         head.number(int(missed.sum()))
         tail.block(scattered.encode_mask(~good))
-        tail.block(scattered.encode_values(x[~good]))
+        tail.block(encode_exact(x[~good]))
         tail.block(scattered.encode_places(missed))
-        tail.block(scattered.encode_values(x[missed]))
+        tail.block(encode_exact(x[missed]))
     head.block(payload)
     return bytes(head.data + tail.data)
 
@@ -267,10 +270,8 @@ def decode_chunk(data: bytes, methods: Mapping[str, Method]) -> tuple[np.ndarray
             continue
         values = cast(decoded[:, lossy.index(c)], field.dtype)
         odd = scattered.decode_mask(reader.block(), shape)
-        values[odd] = scattered.decode_values(reader.block(), field.dtype, int(odd.sum()))
+        values[odd] = decode_exact(reader.block(), field.dtype, (int(odd.sum()),))
         places = scattered.decode_places(reader.block(), values.size)
-        values.reshape(-1)[places] = scattered.decode_values(
-            reader.block(), field.dtype, places.size
-        )
+        values.reshape(-1)[places] = decode_exact(reader.block(), field.dtype, (places.size,))
         result.append(values)
     return tuple(result)

@@ -25,6 +25,7 @@ from romae.archive.rangecoder import (
     writer,
     written,
 )
+from romae.errors import DataError
 
 LEVELS = 12  # of a quantised sum
 SAMPLE = 16384  # values on which the pace of learning is chosen
@@ -118,7 +119,15 @@ def fourfold(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def encode_integers(q: np.ndarray) -> bytes:
-    """Bytes of integers ``q`` (n, *space), any magnitude below 2^62; small ones are cheap."""
+    """Bytes of integers ``q`` (n, *space), magnitudes below 2^62; small ones are cheap.
+
+    Raises :class:`romae.errors.DataError` for larger ones.
+    """
+    if q.size and max(int(q.max()), -int(q.min())) >= 2**62:
+        raise DataError(
+            f"Integers up to {int(q.max())} and down to {int(q.min())} cannot be coded. Expected "
+            "magnitudes below 2^62: store them exactly, by encode_exact."
+        )
     q4 = np.array(q, np.int64).reshape(fourfold(q.shape))
     if q4.size == 0:
         return b""

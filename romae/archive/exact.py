@@ -3,6 +3,7 @@
 Values near one another in time share their leading bits. So the bits are taken as unsigned
 integers, either as they are or as differences of successive snapshots (modulo 2^w), the bytes are
 shuffled (all first bytes, all second bytes, ...) and packed by zstd, whichever form is smaller.
+Equal values are stored once.
 """
 
 import numpy as np
@@ -37,6 +38,8 @@ def encode_exact(x: np.ndarray) -> bytes:
     if x.size == 0:
         return b""
     bits = unsigned(x)
+    if (bits == bits.flat[0]).all():
+        return b"\2" + bits.flat[0].astype(bits.dtype.newbyteorder("<")).tobytes()
     steps = bits.copy()
     steps[1:] -= bits[:-1]
     packed = [Zstd(level=LEVEL).encode(shuffled(form)) for form in (bits, steps)]
@@ -53,6 +56,9 @@ def decode_exact(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.nda
     size = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if size == 0:
         return np.zeros(shape, dtype)
+    if data[:1] == b"\2" and len(data) == 1 + dtype.itemsize:
+        one = np.frombuffer(data[1:], np.dtype(f"<u{dtype.itemsize}"))
+        return np.full(shape, one[0], f"u{dtype.itemsize}").view(dtype)
     try:
         out = np.empty(size, np.uint8)
         flat = Zstd().decode(data[1:], out)

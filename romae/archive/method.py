@@ -29,6 +29,7 @@ class Method(ABC):
     """One way to code a chunk; ``name`` (ASCII, up to 32 characters) is written in the chunk."""
 
     name: ClassVar[str]
+    gaps: ClassVar[bool] = False  # takes NaN in x, and may decode anything there
 
     @abstractmethod
     def encode(self, x: np.ndarray, eps: np.ndarray) -> tuple[bytes, np.ndarray]:

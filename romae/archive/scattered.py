@@ -1,13 +1,12 @@
 """Values apart from the rest: what is not finite, and what missed the bound.
 
 A mask (n, *space) that is constant in time costs its first frame; one that moves is coded as
-the change from frame to frame. Values are stored by their bits: once, if all are the same.
+the change from frame to frame. The values themselves are the lossless coder's.
 """
 
 import numpy as np
 
 from romae.archive.entropy import decode_integers, encode_integers
-from romae.archive.exact import decode_exact, encode_exact, unsigned
 from romae.archive.pieces import Reader, Writer
 from romae.errors import ArchiveError
 
@@ -37,21 +36,6 @@ def decode_mask(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
         return np.logical_xor.accumulate(mask, axis=0)
     mask[1:] = mask[0]
     return mask
-
-
-def encode_values(values: np.ndarray) -> bytes:
-    """Bits of values (count,); one of them if all are the same."""
-    if values.size > 1 and (unsigned(values) == unsigned(values)[0]).all():
-        return b"\0" + values[:1].astype(values.dtype.newbyteorder("<")).tobytes()
-    return b"\1" + encode_exact(values) if values.size else b""
-
-
-def decode_values(data: bytes, dtype: np.dtype, count: int) -> np.ndarray:
-    """``count`` values; ArchiveError where the bytes hold another number of them."""
-    if data[:1] == b"\0" and len(data) == 1 + dtype.itemsize:
-        one = np.frombuffer(data[1:], dtype.newbyteorder("<")).astype(dtype)
-        return np.repeat(one, count)
-    return decode_exact(data[1:], dtype, (count,))
 
 
 def encode_places(missed: np.ndarray) -> bytes:

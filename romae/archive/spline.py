@@ -8,7 +8,8 @@ which all others build, have the smaller bound
 
     eps_l = eps / min(alpha^l, beta),
 
-with (alpha, beta), and the pace of learning, chosen by coding a small piece of the chunk. Axes
+with (alpha, beta), and the pace of learning, chosen by coding a small piece of the chunk. Where
+x is NaN, q = 0: the interpolation goes on through gaps at no cost. Axes
 that join at their ends are taken as periodic. Each field is coded by itself:
 
     field := 0 value                                                    within eps of one value
@@ -60,8 +61,12 @@ def periodic(x: np.ndarray) -> int:
         if x.shape[a] < 8:
             continue
         u = np.moveaxis(x[:: max(1, len(x) // 8)], a, -1)
-        inside = np.abs(u[..., 1:] - u[..., :-1])
-        seam = np.abs(u[..., 0] - u[..., -1])
+        with np.errstate(over="ignore"):
+            inside = np.abs(u[..., 1:] - u[..., :-1])
+            seam = np.abs(u[..., 0] - u[..., -1])
+        inside, seam = inside[np.isfinite(inside)], seam[np.isfinite(seam)]
+        if not (seam.size and inside.size):
+            continue
         if seam.mean() <= 1.5 * inside.mean() and np.median(seam) <= 2.0 * np.median(inside):
             result |= 1 << a
     return result
@@ -133,6 +138,7 @@ class Spline(Method):
     """Interpolation by fitted cubics, each field by itself; needs no side information."""
 
     name = "spline"
+    gaps = True
 
     def encode(self, x: np.ndarray, eps: np.ndarray) -> tuple[bytes, np.ndarray]:
         out, decoded = Writer(), np.empty(x.shape)
@@ -144,14 +150,15 @@ class Spline(Method):
     @staticmethod
     def _field(x: np.ndarray, eps: float) -> tuple[bytes, np.ndarray]:
         out = Writer()
-        low, high = float(x.min(initial=np.inf)), float(x.max(initial=-np.inf))
-        middle = low / 2 + high / 2
-        if not x.size or (high - middle <= eps and middle - low <= eps):
+        good = x[np.isfinite(x)]
+        low, high = float(good.min(initial=np.inf)), float(good.max(initial=-np.inf))
+        middle = low / 2 + high / 2 if good.size else 0.0
+        if not good.size or (high - middle <= eps and middle - low <= eps):
             out.number(0)
-            out.real(middle if x.size else 0.0)
+            out.real(middle)
             return bytes(out.data), np.full(x.shape, middle)
         x4 = np.ascontiguousarray(x).reshape(fourfold(x.shape))
-        mean = float(np.mean(x4 / 2)) * 2
+        mean = float(np.mean(good / 2)) * 2
         ends = periodic(x4)
         piece = _piece(x4)
         ends_there = ends if piece is x4 else 0

@@ -72,6 +72,11 @@ def fit(
         bend.append(0.0625 * (near - far))
     A = np.stack([mean - line[0], *(one - line[0] for one in line[1:]), *bend], axis=1)
     y = x[np.ix_(*places)].reshape(-1) - line[0]
+    good = np.isfinite(y)  # gaps are not fitted
+    if good.sum() < FEWEST // 4:
+        return None
+    if not good.all():
+        A, y = A[good], y[good]
     return _reweighted(A / eps, y / eps, points)
 
 
