@@ -85,7 +85,7 @@ def fit(
     if steps is not None:
         from romae.model import ReducedModel
 
-        model = ReducedModel(reducer, steps).fit(train, device=device)
+        model = ReducedModel(reducer, steps).fit(train, validation, device=device)
     model.save(output, overwrite=overwrite)
     return _report(model, reducer, len(train), output)
 

@@ -79,15 +79,17 @@ def forecast(
     from romae.fields.writing import check_fields_path
     from romae.model import TRUST
 
-    if steps is None and (ranked or duration is None):
-        raise OptionError("no length of the forecast. Type --steps 200, or --duration '45 D'.")
     if ranked:
+        if steps is None:
+            raise OptionError("--compare needs a length of the forecasts. Type --steps 100.")
         from romae.cli.forecast_compare import rank
 
         return rank(
             model, data.open(files), split, steps=steps, starts=starts, kinds=names(kinds),
             budget=budget, output=output, device=device, overwrite=overwrite,
         )  # fmt: skip
+    if steps is None and duration is None:
+        raise OptionError("no length of the forecast. Type --steps 200, or --duration '45 D'.")
     if output is None:
         raise OptionError("no output for the forecast. Type -o forecast.nc, or --compare.")
     check_fields_path(output, overwrite=overwrite)

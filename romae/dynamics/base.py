@@ -180,8 +180,12 @@ class Dynamics(Saved, ABC):
         recent = cases[0].time[-max(self.context, 2) :]
         ahead = Ahead.of(recent, self.dt, steps, duration, times)
         starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
-        known, outside = self._known_ahead(history, cases, ahead, params, inputs)
+        own = cases[: len(cases) // history.sizes.get(MEMBER, 1)]  # members share what is known
+        known, outside = self._known_ahead(history, own, ahead, params, inputs)
         dims = [d for d in (MEMBER, CASE) if d in history.dims]
+        together = starts[None]  # (members, cases, context, k)
+        if MEMBER in dims:
+            together = starts.reshape(history.sizes[MEMBER], -1, *starts.shape[1:])
         if perturbed is not None:
             if MEMBER in dims:
                 raise OptionError(
@@ -189,16 +193,17 @@ class Dynamics(Saved, ABC):
                     "Expected one of them: a history with members is an ensemble already."
                 )
             dims = [MEMBER, *dims]
-            drawn = perturbed.draw(starts, self.step_error, seed)
-            drawn[..., self.span.constant] = starts[..., self.span.constant]
+            together = perturbed.draw(starts, self.step_error, seed)
+            together[..., self.span.constant] = starts[..., self.span.constant]
         with np.errstate(over="ignore", invalid="ignore"):
-            if perturbed is None:
-                zn = self._rollout(starts, ahead.steps, **known)
+            if MEMBER in dims:
+                zn = self._members(together, ahead.steps, **known)
             else:
-                zn = self._members(drawn, ahead.steps, **known)
-                zn, starts = zn.reshape(-1, *zn.shape[2:]), drawn.reshape(-1, *drawn.shape[2:])
-        values, keep, left = settle(zn, starts[:, -1], self.span, on_blowup)
-        shape = [history.sizes[d] if d in history.dims else perturbed.members for d in dims]  # type: ignore[union-attr]
+                zn = self._rollout(starts, ahead.steps, **known)
+        zn, last = zn.reshape(-1, *zn.shape[-2:]), together[..., -1, :].reshape(-1, self.latent)
+        values, keep, left = settle(zn, last, self.span, on_blowup)
+        sizes = {MEMBER: len(together), CASE: together.shape[1]}
+        shape = [sizes[d] for d in dims]
         pick = ahead.pick[ahead.pick < keep]
         values = values[:, pick].reshape(*shape, len(pick), self.latent)
         result = _labelled(values, dims, ahead.axis[pick], history)
@@ -252,8 +257,7 @@ class Dynamics(Saved, ABC):
         outside = []
         law = self._known["params"]
         if law is not None:
-            members = history.sizes.get(MEMBER, 1)
-            table = read_params(params, history, len(cases) // members)
+            table = read_params(params, history, len(cases))
             if params is None and table is not None and not set(law.names) <= set(table):
                 table = None  # coordinates that mean something else
             if table is None and "params" in self.takes and law.changes.any():
@@ -266,7 +270,6 @@ class Dynamics(Saved, ABC):
                     table = table[[n for n in table if n in law.names]]
                 law.check(table, "params")
                 outside.append(law.outside(table))
-                table = pd.concat([table] * members, ignore_index=True)
             known["params"] = None if table is None else law.normalise(table)
         law = self._known["inputs"]
         if law is None and inputs is not None and "inputs" in self.takes:
