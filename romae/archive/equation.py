@@ -218,8 +218,9 @@ class Grid:
         return tuple(np.zeros(self.n1 * self.n0) for _ in range(6))
 
     def stages(self) -> tuple[np.ndarray, ...]:
-        """Twelve half spectra."""
-        return tuple(np.zeros(self.rows * self.m0) for _ in range(12))
+        """Two states and six parts of rates."""
+        size = self.rows * self.m0
+        return (np.zeros((2, size)), np.zeros((2, size)), *(np.zeros(size) for _ in range(6)))
 
     def half(self, x: np.ndarray, kind: int) -> tuple[np.ndarray, np.ndarray]:
         """Half spectrum (2, size) and mean (2,) of fields (C, points)."""

@@ -97,7 +97,7 @@ class _Fit:
             theta[j] = 1.0
             n, nothing = np.zeros_like(w), np.zeros_like(w)
             sizes, tables = g.tables
-            rate(*w, *n, mean, g.work(), theta, nothing, *g.waves, *sizes, tables)
+            rate(w, *n, mean, g.work(), theta, nothing, *g.waves, *sizes, tables)
             found.append(n[0] + 1j * n[1])
         return np.array(found)
 

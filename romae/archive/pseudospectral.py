@@ -123,10 +123,11 @@ def velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows):
 
 
 @compiled
-def rate(wr, wi, nr, ni, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables):
+def rate(w, nr, ni, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables):
     """N(w) in nr, ni."""
     fac0, cos0, sin0, fac1, cos1, sin1 = tables
     pr, pi, gr, gi, tr, ti = work
+    wr, wi = w[0], w[1]
     velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows)
     to_grid(pr, pi, gr, gi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
     if m0 == 1:
@@ -174,26 +175,35 @@ def advance(w, mean, substeps, etd, work, stages, theta, forcing, kx, ky, ik2, s
     """Half spectrum w (2, size) after ``substeps`` ETDRK4 steps, in place."""
     n0, n1, m0, rows = sizes
     e, e2, q, f1, f2, f3 = etd
-    wr, wi = w
-    ur, ui, vr, vi, ar, ai, br, bi, cr, ci, dr, di = stages
+    u, a, ar, ai, br, bi, nr, ni = stages  # u: stage; a: first stage's state; n: its rate
     size = rows * m0
     for _ in range(substeps):
-        rate(wr, wi, ar, ai, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
         for i in range(size):
-            ur[i] = e2[i] * wr[i] + q[i] * ar[i]
-            ui[i] = e2[i] * wi[i] + q[i] * ai[i]
-        rate(ur, ui, br, bi, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
-        for i in range(size):
-            vr[i] = e2[i] * wr[i] + q[i] * br[i]
-            vi[i] = e2[i] * wi[i] + q[i] * bi[i]
-        rate(vr, vi, cr, ci, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
-        for i in range(size):
-            vr[i] = e2[i] * ur[i] + q[i] * (2.0 * cr[i] - ar[i])
-            vi[i] = e2[i] * ui[i] + q[i] * (2.0 * ci[i] - ai[i])
-        rate(vr, vi, dr, di, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
-        for i in range(size):
-            wr[i] = e[i] * wr[i] + f1[i] * ar[i] + f2[i] * (br[i] + cr[i]) + f3[i] * dr[i]
-            wi[i] = e[i] * wi[i] + f1[i] * ai[i] + f2[i] * (bi[i] + ci[i]) + f3[i] * di[i]
+            u[0, i] = w[0, i]
+            u[1, i] = w[1, i]
+        for stage in range(4):  # one call to `rate`: compilers copy it to each
+            rate(u, nr, ni, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, tables)
+            for i in range(size):
+                if stage == 0:
+                    ar[i] = nr[i]
+                    ai[i] = ni[i]
+                    a[0, i] = e2[i] * w[0, i] + q[i] * nr[i]
+                    a[1, i] = e2[i] * w[1, i] + q[i] * ni[i]
+                    u[0, i] = a[0, i]
+                    u[1, i] = a[1, i]
+                elif stage == 1:
+                    br[i] = nr[i]
+                    bi[i] = ni[i]
+                    u[0, i] = e2[i] * w[0, i] + q[i] * nr[i]
+                    u[1, i] = e2[i] * w[1, i] + q[i] * ni[i]
+                elif stage == 2:
+                    br[i] += nr[i]
+                    bi[i] += ni[i]
+                    u[0, i] = e2[i] * a[0, i] + q[i] * (2.0 * nr[i] - ar[i])
+                    u[1, i] = e2[i] * a[1, i] + q[i] * (2.0 * ni[i] - ai[i])
+                else:
+                    w[0, i] = e[i] * w[0, i] + f1[i] * ar[i] + f2[i] * br[i] + f3[i] * nr[i]
+                    w[1, i] = e[i] * w[1, i] + f1[i] * ai[i] + f2[i] * bi[i] + f3[i] * ni[i]
 
 
 def etd_tables(c: np.ndarray, h: float) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,342 @@
+"""Bytes at the same pointwise bound: romae against SZ3, SPERR, ZFP and lossless coders.
+
+    python benchmarks/compression.py                       # all data, bounds 1e-2 ... 1e-4
+    python benchmarks/compression.py ks shallow --bounds 1e-3
+    python benchmarks/compression.py --table               # print what has been measured
+
+Every row of one data set and bound comes from one run. A ratio is float32 bytes over *all* bytes:
+chunks with their headers, weights, modes, and for `auto` every file of the archive. The bound is
+relative to the range of each field; it is checked here, on the decoded float32 of every value
+(`worst`: largest error over bound; `held`: at most 1). Peers that are not installed are named so.
+
+Rows: `whole` codes a trajectory as one chunk, `64` has a key frame every 64 snapshots, `quarter`
+learns on the first quarter of the snapshots and codes the unseen rest (ratio on the rest).
+Speeds are MB/s of float32 on one thread, learning not included except for `auto`.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from compression_data import MAKERS, PERIODIC, load
+
+RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
+TRAJECTORIES = {"shallow": 4}
+Coded = tuple[int, Callable[[], np.ndarray]]  # bytes, and how to decode
+Coder = Callable[[np.ndarray, np.ndarray], Coded]
+
+
+def numcodecs_beside_zfpy() -> None:
+    """numcodecs 0.16 cannot read the version 1.0.1.post0 of zfpy: read it without the suffix."""
+    original = importlib.metadata.version
+    importlib.metadata.version = lambda name: original(name).split(".post")[0]
+
+
+def per_field(x: np.ndarray, eps: np.ndarray, coder: Callable, block: int | None = None) -> Coded:
+    """Fields and blocks of snapshots one by one by ``coder(array, eps) -> (bytes, decode)``."""
+    parts, size = [], 0
+    for c in range(x.shape[1]):
+        for i in range(0, len(x), block or len(x)):
+            n, decode = coder(np.ascontiguousarray(x[i : i + (block or len(x)), c]), float(eps[c]))
+            size += n
+            parts.append((i, c, decode))
+
+    def decoded() -> np.ndarray:
+        out = np.empty_like(x)
+        for i, c, decode in parts:
+            out[i : i + (block or len(x)), c] = decode()
+        return out
+
+    return size, decoded
+
+
+def sz3(algorithm: str, block: int | None) -> Coder:
+    import pysz
+
+    def one(x: np.ndarray, eps: float) -> Coded:
+        config = pysz.szConfig()
+        config.errorBoundMode, config.absErrorBound = pysz.szErrorBoundMode.ABS, eps
+        config.cmprAlgo = getattr(pysz.szAlgorithm, algorithm)
+        data, _ = pysz.sz.compress(x, config)
+        return data.nbytes, lambda: pysz.sz.decompress(data, x.dtype, x.shape)[0]
+
+    return lambda x, eps: per_field(x, eps, one, block)
+
+
+def zfp() -> Coder:
+    import zfpy
+
+    def one(x: np.ndarray, eps: float) -> Coded:
+        data = zfpy.compress_numpy(x, tolerance=eps)
+        return len(data), lambda: zfpy.decompress_numpy(data)
+
+    return lambda x, eps: per_field(x, eps, one)
+
+
+def sperr() -> Coder:
+    import h5py
+    import hdf5plugin
+
+    def one(x: np.ndarray, eps: float) -> Coded:
+        stored = io.BytesIO()
+        with h5py.File(stored, "w") as file:
+            filters = hdf5plugin.Sperr(absolute=eps, swap=True)
+            data = file.create_dataset("x", data=x, chunks=x.shape, **filters)
+            file.flush()
+            size = data.id.get_storage_size()
+
+        def decoded() -> np.ndarray:  # from a file opened anew: the other has the source cached
+            with h5py.File(stored, "r") as file:
+                return file["x"][...]
+
+        return size, decoded
+
+    return lambda x, eps: per_field(x, eps, one)
+
+
+def lossless(compress: Callable, decompress: Callable) -> Coder:
+    def code(x: np.ndarray, eps: np.ndarray) -> Coded:
+        data = compress(x.tobytes())
+        return len(data), lambda: np.frombuffer(decompress(data), x.dtype).reshape(x.shape)
+
+    return code
+
+
+def zstd() -> Coder:
+    from numcodecs.zstd import Zstd
+
+    codec = Zstd(level=9)
+    return lossless(codec.encode, codec.decode)
+
+
+def quantised(x: np.ndarray, eps: np.ndarray) -> Coded:
+    """Rounding to 2 eps, then zlib."""
+    step = 2 * eps.reshape(-1, *(1,) * (x.ndim - 2)) * (1 - 1e-3)
+    data = zlib.compress(np.rint(x / step).astype(np.int32).tobytes(), 9)
+
+    def decoded() -> np.ndarray:
+        q = np.frombuffer(zlib.decompress(data), np.int32).reshape(x.shape)
+        return (q * step).astype(x.dtype)
+
+    return len(data), decoded
+
+
+def chunks(count: int, trajectories: int, length: int | None) -> Iterator[slice]:
+    """Slices of at most ``length`` snapshots within trajectories."""
+    each = -(-count // trajectories)
+    for start in range(0, count, each):
+        stop = min(start + each, count)
+        for i in range(start, stop, length or each):
+            yield slice(i, min(i + (length or each), stop))
+
+
+def by_method(method: object, trajectories: int, length: int | None) -> Coder:
+    """romae's chunks by one method, its side information counted."""
+    from romae.archive.chunk import decode_chunk, encode_chunk
+
+    def code(x: np.ndarray, eps: np.ndarray) -> Coded:
+        where = list(chunks(len(x), trajectories, length))
+        data = [encode_chunk(x[s], eps, [method]) for s in where]
+        size = sum(len(d) + 4 for d in data) + len(method.to_bytes())
+
+        def decoded() -> np.ndarray:
+            known = {method.name: type(method).from_bytes(method.to_bytes())}
+            parts = [np.stack(decode_chunk(d, known), axis=1) for d in data]
+            return np.concatenate(parts)
+
+        return size, decoded
+
+    return code
+
+
+def learned(name: str, x: np.ndarray, eps: np.ndarray) -> dict[str, object]:
+    """Methods fitted to ``x``."""
+    from romae.archive.coded_pod_fit import fit_pod
+    from romae.archive.equation_fit import fit_equation
+    from romae.archive.stencil_fit import fit_stencil
+
+    periodic = (name in PERIODIC,) * (x.ndim - 2)
+    runs = [x[s].astype(np.float64) for s in chunks(len(x), TRAJECTORIES.get(name, 1), 64)]
+    few = runs[:: max(1, len(runs) // 12)]
+    found = {}
+    for fit in (
+        lambda: fit_pod(lambda: runs, eps),
+        lambda: fit_equation(few, eps, periodic),
+        lambda: fit_stencil(few, eps, periodic),
+    ):
+        start = time.perf_counter()
+        method = fit()
+        if method is not None:
+            found[method.name] = method
+            print(f"# {method.name}: learned in {time.perf_counter() - start:.1f} s", flush=True)
+    return found
+
+
+def dataset(name: str, x: np.ndarray):  # type: ignore[no-untyped-def]
+    """An xarray Dataset whose periodic axes say so."""
+    import xarray as xr
+
+    axes, cases = ("z", "y", "x")[5 - x.ndim :], TRAJECTORIES.get(name, 1)
+    attrs = {"periodic": 1} if name in PERIODIC else {}
+    coords = {d: (d, np.arange(float(n)), attrs) for d, n in zip(axes, x.shape[2:], strict=True)}
+    y = x.reshape(cases, -1, *x.shape[1:])
+    coords["time"] = ("time", np.arange(float(y.shape[1])))
+    fields = {
+        f"f{c}": (("case", "time", *axes), y[:, :, c])
+        if cases > 1
+        else (("time", *axes), y[0, :, c])
+        for c in range(x.shape[1])
+    }
+    return xr.Dataset(fields, coords)
+
+
+def auto(name: str, rel: float, length: int | None) -> Coder:
+    """`romae.compress(..., model="auto")`, all files of the archive counted."""
+
+    def code(x: np.ndarray, eps: np.ndarray) -> Coded:
+        import xarray as xr
+
+        import romae
+        from romae.xarray_backend import RomaeBackendEntrypoint
+
+        folder = tempfile.mkdtemp()
+        path = os.path.join(folder, "x.romae")
+        romae.compress(dataset(name, x), path, rel=rel, chunk=length or len(x))
+        size = sum(f.stat().st_size for f in Path(path).rglob("*") if f.is_file())
+
+        def decoded() -> np.ndarray:
+            with xr.open_dataset(path, engine=RomaeBackendEntrypoint) as opened:
+                fields = [opened[f"f{c}"].values for c in range(x.shape[1])]
+            shutil.rmtree(folder)
+            return np.stack([f.reshape(len(x), *x.shape[2:]) for f in fields], axis=1)
+
+        return size, decoded
+
+    return code
+
+
+def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder]) -> dict:
+    """One row of the table: ratio, largest error over bound, speeds."""
+    try:
+        code = make()
+    except ImportError as error:
+        return {"row": row, "note": f"not installed: {error.name}"}
+    start = time.perf_counter()
+    try:
+        size, decode = code(x, eps)
+    except Exception as error:  # a peer that fails is a result; ours are tested elsewhere
+        if row.startswith("romae"):
+            raise
+        return {"row": row, "note": f"failed: {error}"}
+    middle = time.perf_counter()
+    y = decode()
+    end = time.perf_counter()
+    bound = eps.reshape(-1, *(1,) * (x.ndim - 2))
+    worst = float(np.max(np.abs(y.astype(np.float64) - x.astype(np.float64)) / bound))
+    return {
+        "row": row,
+        "ratio": x.nbytes / size,
+        "bytes": size,
+        "worst": worst,
+        "held": worst <= 1.0,
+        "in": x.nbytes / 1e6 / (middle - start),
+        "out": x.nbytes / 1e6 / (end - middle),
+    }
+
+
+def rows(name: str, rel: float) -> Iterator[dict]:
+    """All rows of one data set and bound."""
+    from romae.archive.spline import Spline
+
+    x = load(name)
+    axes = (0, *range(2, x.ndim))
+    eps = rel * (x.max(axis=axes).astype(np.float64) - x.min(axis=axes))
+    cases = TRAJECTORIES.get(name, 1)
+    for algorithm in ("INTERP_LORENZO", "INTERP", "LORENZO_REG"):
+        for block in (None, 64):
+            row = f"SZ3 {algorithm} {block or 'whole'}"
+            yield measure(row, x, eps, lambda a=algorithm, b=block: sz3(a, b))
+    yield measure("SPERR", x, eps, sperr)
+    yield measure("ZFP", x, eps, zfp)
+    yield measure("zlib", x, eps, lambda: lossless(lambda b: zlib.compress(b, 9), zlib.decompress))
+    yield measure("zstd", x, eps, zstd)
+    yield measure("quantise + zlib", x, eps, lambda: quantised)
+    methods = {"spline": Spline(), **learned(name, x, eps)}
+    for method in methods.values():
+        for length in (None, 64):
+            row = f"romae {method.name} {length or 'whole'}"
+            yield measure(row, x, eps, lambda m=method, n=length: by_method(m, cases, n))
+    for length in (None, 64):
+        row = f"romae auto {length or 'whole'}"
+        yield measure(row, x, eps, lambda n=length: auto(name, rel, n))
+    quarter = len(x) // 4
+    for method in learned(name, x[:quarter], eps).values():
+        rest = max(1, cases - 1)
+        for length in (None, 64):
+            row = f"romae {method.name} quarter {length or 'whole'}"
+            yield measure(
+                row, x[quarter:], eps, lambda m=method, n=length, r=rest: by_method(m, r, n)
+            )
+
+
+def show(found: list[dict]) -> None:
+    """Markdown tables, one per data set and bound, with the ratio over the best SZ3."""
+    for name, rel in dict.fromkeys((f["data"], f["rel"]) for f in found):
+        these = [f for f in found if (f["data"], f["rel"]) == (name, rel)]
+        reference = max((f.get("ratio", 0) for f in these if f["row"].startswith("SZ3")), default=0)
+        print(f"\n### {name}, {rel:g} of the range\n")
+        print("| coder | ratio | over SZ3 | bound held (worst) | MB/s in | out |")
+        print("|---|---|---|---|---|---|")
+        for f in these:
+            if "note" in f:
+                print(f"| {f['row']} | {f['note']} | | | | |")
+                continue
+            over = f"{f['ratio'] / reference:.2f}" if reference else "-"
+            held = f"{'yes' if f['held'] else 'NO'} ({f['worst']:.4f})"
+            speed = f"{f['in']:.1f} | {f['out']:.1f}"
+            print(f"| {f['row']} | {f['ratio']:.2f} | {over} | {held} | {speed} |")
+
+
+def read() -> list[dict]:
+    """What has been measured, the newest of each row."""
+    if not RESULTS.exists():
+        return []
+    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return list({(f["data"], f["rel"], f["row"]): f for f in lines}.values())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
+    parser.add_argument("--bounds", nargs="*", type=float, default=[1e-2, 1e-3, 1e-4])
+    parser.add_argument("--table", action="store_true", help="print what has been measured")
+    given = parser.parse_args()
+    if given.table:
+        show(read())
+        return
+    numcodecs_beside_zfpy()
+    RESULTS.parent.mkdir(exist_ok=True)
+    found = []
+    for name in given.data:
+        for rel in given.bounds:
+            for result in rows(name, rel):
+                found.append({"data": name, "rel": rel, **result})
+                with RESULTS.open("a") as file:
+                    file.write(json.dumps(found[-1]) + "\n")
+                print(json.dumps(found[-1]), flush=True)
+    with contextlib.suppress(BrokenPipeError):
+        show(found)
+
+
+if __name__ == "__main__":
+    main()
