@@ -122,7 +122,7 @@ def zstd() -> Coder:
 def quantised(x: np.ndarray, eps: np.ndarray) -> Coded:
     """Rounding to 2 eps, then zlib."""
     step = 2 * eps.reshape(-1, *(1,) * (x.ndim - 2)) * (1 - 1e-3)
-    data = zlib.compress(np.rint(x / step).astype(np.int32).tobytes(), 9)
+    data = zlib.compress(np.rint(x / step).astype(np.int32).tobytes())
 
     def decoded() -> np.ndarray:
         q = np.frombuffer(zlib.decompress(data), np.int32).reshape(x.shape)
@@ -254,8 +254,15 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
     }
 
 
-def rows(name: str, rel: float) -> Iterator[dict]:
-    """All rows of one data set and bound."""
+def rows(name: str, rel: float, wanted: tuple[str, ...]) -> Iterator[dict]:
+    """The rows of one data set and bound whose names begin with one of ``wanted``."""
+    for row, x, eps, make in planned(name, rel):
+        if row.startswith(wanted):
+            yield measure(row, x, eps, make)
+
+
+def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray, Callable]]:
+    """Name, data, bounds and coder of every row."""
     from romae.archive.spline import Spline
 
     x = load(name)
@@ -265,28 +272,26 @@ def rows(name: str, rel: float) -> Iterator[dict]:
     for algorithm in ("INTERP_LORENZO", "INTERP", "LORENZO_REG"):
         for block in (None, 64):
             row = f"SZ3 {algorithm} {block or 'whole'}"
-            yield measure(row, x, eps, lambda a=algorithm, b=block: sz3(a, b))
-    yield measure("SPERR", x, eps, sperr)
-    yield measure("ZFP", x, eps, zfp)
-    yield measure("zlib", x, eps, lambda: lossless(lambda b: zlib.compress(b, 9), zlib.decompress))
-    yield measure("zstd", x, eps, zstd)
-    yield measure("quantise + zlib", x, eps, lambda: quantised)
+            yield row, x, eps, lambda a=algorithm, b=block: sz3(a, b)
+    yield "SPERR", x, eps, sperr
+    yield "ZFP", x, eps, zfp
+    yield "zlib", x, eps, lambda: lossless(lambda b: zlib.compress(b), zlib.decompress)
+    yield "zstd", x, eps, zstd
+    yield "quantise + zlib", x, eps, lambda: quantised
     methods = {"spline": Spline(), **learned(name, x, eps)}
     for method in methods.values():
         for length in (None, 64):
             row = f"romae {method.name} {length or 'whole'}"
-            yield measure(row, x, eps, lambda m=method, n=length: by_method(m, cases, n))
+            yield row, x, eps, lambda m=method, n=length: by_method(m, cases, n)
     for length in (None, 64):
         row = f"romae auto {length or 'whole'}"
-        yield measure(row, x, eps, lambda n=length: auto(name, rel, n))
+        yield row, x, eps, lambda n=length: auto(name, rel, n)
     quarter = len(x) // 4
     for method in learned(name, x[:quarter], eps).values():
         rest = max(1, cases - 1)
         for length in (None, 64):
             row = f"romae {method.name} quarter {length or 'whole'}"
-            yield measure(
-                row, x[quarter:], eps, lambda m=method, n=length, r=rest: by_method(m, r, n)
-            )
+            yield row, x[quarter:], eps, lambda m=method, n=length, r=rest: by_method(m, r, n)
 
 
 def show(found: list[dict]) -> None:
@@ -320,6 +325,7 @@ def main() -> None:
     parser.add_argument("data", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
     parser.add_argument("--bounds", nargs="*", type=float, default=[1e-2, 1e-3, 1e-4])
     parser.add_argument("--table", action="store_true", help="print what has been measured")
+    parser.add_argument("--rows", nargs="*", default=[""], help="only rows that begin so")
     given = parser.parse_args()
     if given.table:
         show(read())
@@ -329,7 +335,7 @@ def main() -> None:
     found = []
     for name in given.data:
         for rel in given.bounds:
-            for result in rows(name, rel):
+            for result in rows(name, rel, tuple(given.rows)):
                 found.append({"data": name, "rel": rel, **result})
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(found[-1]) + "\n")
