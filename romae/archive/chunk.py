@@ -107,8 +107,8 @@ def filled(x: np.ndarray, finite: np.ndarray) -> np.ndarray:
         return x
     mean = float(np.mean(x[finite] / 2)) * 2 if finite.any() else 0.0
     x[~finite] = np.nan
-    last = np.full(x.shape[1:], mean)
-    for frame in x:
+    last = np.full(x[0].size, mean)
+    for frame in x.reshape(len(x), -1):
         np.copyto(frame, last, where=np.isnan(frame))
         last = frame
     return x

@@ -110,8 +110,8 @@ def code_pass(buffer, state, x, d, M, P, Z, grid, weights, mean, eps):
                         near = 1
                         if int(grid[5, a]) == 1:
                             right = i + s if i + s < n else i + s - n
-                            left3 = i - 3 * s if i >= 3 * s else i - 3 * s + n
-                            right3 = i + 3 * s if i + 3 * s < n else i + 3 * s - n
+                            left3 = (i + n + n - 3 * s) % n
+                            right3 = (i + 3 * s) % n
                             um = d[at - s * m]
                             up = d[at + (right - i) * m]
                             um3 = d[at + (left3 - i) * m]
