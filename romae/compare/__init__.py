@@ -11,6 +11,7 @@ from typing import Any
 from romae.compare.anomalies import detect
 from romae.compare.calibration import calibration
 from romae.compare.dynamics import compare_dynamics
+from romae.compare.ensembles import compare_ensembles
 from romae.compare.forecasts import compare_forecasts
 from romae.compare.longrun import compare_statistics
 from romae.compare.reconstruction import compare
@@ -21,6 +22,7 @@ __all__ = [
     "calibration",
     "compare",
     "compare_dynamics",
+    "compare_ensembles",
     "compare_forecasts",
     "compare_statistics",
     "detect",

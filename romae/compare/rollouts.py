@@ -171,12 +171,12 @@ def _truth(test: Snapshots, case: int, start: int, steps: int) -> Iterator[tuple
 
 
 def _left(dynamics: Any, result: xr.DataArray) -> np.ndarray:
-    """Which rollouts of ``result`` (case, time, latent) left the span: (B,) bool."""
+    """Which rollouts of ``result`` (..., time, latent) left the span: bool (...)."""
     from romae.dynamics.base import LEFT
 
     if LEFT not in result.attrs:
-        return np.zeros(len(result), dtype=bool)
+        return np.zeros(result.shape[:-2], dtype=bool)
     low, high = dynamics.span.limits()
     zn = dynamics.span.normalise(result.values)
     slack = 1e-6 * (high - low)  # held at the border, which rounding may move
-    return np.asarray((~((zn > low + slack) & (zn < high - slack))).any((1, 2)))
+    return np.asarray((~((zn > low + slack) & (zn < high - slack))).any((-2, -1)))

@@ -6,9 +6,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae.compare import calibration
+from romae.compare import calibration, compare_ensembles
 from romae.compare.calibration import crps, ranks, unevenness, variance
-from romae.errors import DataError
+from romae.dynamics import DMD
+from romae.errors import DataError, OptionError
+from romae.fields import open_snapshots
+from romae.model import ReducedModel
+from romae.reducers import POD
 from romae.report.figures import ensemble_calibration
 
 
@@ -123,6 +127,42 @@ def test_wrong_use():
         calibration(members, truth.isel(time=slice(3, None)))
     with pytest.raises(DataError, match="the same variables"):
         calibration(members.to_dataset(name="w"), truth.to_dataset())
+
+
+@pytest.fixture(scope="module")
+def of_models(make_flow):
+    flow = open_snapshots(make_flow(140))
+    train, test = flow.isel(time=slice(0, 80)), flow.isel(time=slice(80, 140))
+    model = ReducedModel(POD(4), DMD()).fit(train, device="cpu")
+    found = compare_ensembles({"dmd": model}, test, 6, [10, 30], members=5)
+    return model, test, found
+
+
+def test_ensembles_of_models_are_scored_as_calibration_does(of_models):
+    """From one start, against the public path; weights and the obstacle count alike."""
+    model, test, _ = of_models
+    found = compare_ensembles(model, test, 6, [10], members=5).isel(model=0)
+    forecast = model.forecast(test.isel(time=slice(0, 10)), 6, ensemble=5)
+    truth = test.isel(time=slice(10, 16)).to_dataset()
+    weights = xr.DataArray(test.layout.weights, dims=test.layout.space)
+    one = calibration(forecast.assign_coords(time=truth["time"]), truth, weights=weights)
+    for name in ("crps", "spread", "skill"):
+        np.testing.assert_allclose(found[name], one[name], rtol=1e-3)
+
+
+def test_ensembles_over_starts(of_models):
+    *_, found = of_models
+    assert found["crps"].dims == ("model", "field", "lead")
+    assert int(found["ranks"].sum("rank").isel(model=0, field=0)) == 2 * 6 * 16
+    assert (found["spread"] > 0).all()
+    np.testing.assert_allclose(found["lead_time"], 0.1 * np.arange(1, 7))
+    ensemble_calibration(found.isel(model=0), field="v").draw_without_rendering()
+
+
+def test_an_ensemble_needs_members(of_models):
+    model, test, _ = of_models
+    with pytest.raises(OptionError, match="at least 2"):
+        compare_ensembles(model, test, 3, [10], members=1)
 
 
 def test_figure():

@@ -11,20 +11,24 @@ from romae.report.figures.style import PALETTE, label, new_figure, styled
 def ensemble_calibration(calibration: xr.Dataset, *, field: str | None = None) -> Figure:
     """Spread and skill over time, and the rank histogram, of one field.
 
-    ``calibration`` is what :func:`romae.calibration` returned; ``field`` None takes the first.
+    ``calibration`` is what :func:`romae.calibration` returned, or one model of
+    :func:`romae.compare_ensembles`; ``field`` None takes the first.
     """
     one = calibration.sel(field=str(calibration["field"].values[0]) if field is None else field)
     figure = new_figure(3.2)
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
     axis = next(str(d) for d in one["spread"].dims)
-    time = one[axis].values
+    along = one["lead_time"] if axis == "lead" else one[axis]
+    time = along.values
     left.plot(time, one["skill"], color="black", label="error of the mean (skill)")
     left.plot(time, one["spread"], color=PALETTE[0], label="spread")
     left.plot(time, one["crps"], color=PALETTE[1], ls="--", label="CRPS")
     left.set_ylim(bottom=0)
     left.set_xlim(time[0], time[-1])
-    left.set_xlabel(label(axis, str(one[axis].attrs.get("units", ""))))
-    left.set_ylabel(label(str(one["field"].item()), str(one["skill"].attrs.get("units", ""))))
+    name = "lead time" if axis == "lead" else axis
+    left.set_xlabel(label(name, str(along.attrs.get("units", ""))))
+    unit = one["units"].item() if "units" in one.coords else one["skill"].attrs.get("units", "")
+    left.set_ylabel(label(str(one["field"].item()), str(unit)))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = float(np.sqrt((one["spread"] ** 2).mean() / (one["skill"] ** 2).mean()))
     left.set_title(f"spread over skill {ratio:.2g}; 1 is calibrated")
