@@ -11,8 +11,8 @@ Shrinking towards the law common to all cases, instead of towards zero, leaves w
 trajectory cannot tell to the others. Coefficients of one law are far from independent: drawn one by
 one they give laws that blow up, drawn along their principal components they do not.
 
-(lambda_0, lambda) is chosen by rollouts of each training case under a law interpolated from the
-other cases: leave one out, in closed form for a process of fixed length.
+(degree, lambda_0, lambda) is chosen by rollouts of each training case under a law interpolated from
+the other cases: leave one out, in closed form for a process of fixed length.
 
 The spread of the draws says how well the parameter is covered: it grows between the training cases
 and returns to the scatter of all cases far outside, where the mean law is all that is left. It is
@@ -37,6 +37,7 @@ COMMON = tuple(10.0**p for p in (-10, -8, -6, -4, -2))  # lambda_0
 RIDGES = tuple(10.0**p for p in (-8, -6, -4, -2, 0))  # lambda, and infinity: one law for all
 SMALL = 1e-6  # share of the scatter of the laws below which a component is left out
 MOST = 12  # components
+MOST_FEATURES = 200  # of a law that terms=None tries
 DRAWS = 16  # members of an ensemble in calibration
 LENGTHS = (0.1, 10.0)  # bounds of l, in standard deviations of the parameters
 NOISES = (1e-8, 0.5)  # bounds of n^2, of the variance over cases
@@ -47,7 +48,7 @@ CASES = 3  # fewer say nothing of a length
 class LatentGP(Dynamics):
     """Latent laws of single cases, interpolated over their parameters by Gaussian processes.
 
-    ``terms``: "linear", "quadratic" or "cubic" law. ``ridge``: lambda; None searches it. ``seed``:
+    ``terms``: "linear", "quadratic" or "cubic" law. ``ridge``: lambda. None searches. ``seed``:
     of the restarts of the processes' hyper-parameters. Needs ``params`` in fit and forecast, and
     ``pip install 'romae[dynamics]'`` for fit.
 
@@ -73,17 +74,18 @@ class LatentGP(Dynamics):
     signal: Array  # (r,) s^2
     noise: Array  # (r,) n^2
     inflation: Array  # () of the spread of draws
-    chosen: Array  # (2,) lambda_0, lambda
+    chosen: Array  # (3,) degree, lambda_0, lambda
     parts: Array  # () substeps of RK4
 
     def __init__(
         self,
-        terms: Literal["linear", "quadratic", "cubic"] = "cubic",
+        terms: Literal["linear", "quadratic", "cubic"] | None = None,
         *,
         ridge: float | None = None,
         seed: int = 0,
     ):
-        check_option("terms", terms, DEGREES)
+        if terms is not None:
+            check_option("terms", terms, DEGREES)
         if ridge is not None and ridge < 0:
             raise OptionError(f"LatentGP(ridge={ridge}). Expected at least 0, or None.")
         self.terms, self.ridge, self.seed = terms, ridge, seed
@@ -102,11 +104,17 @@ class LatentGP(Dynamics):
                 "romae.OperatorInference."
             )
         self.parts = np.array(parts_of(sequences))
-        systems = [(self._library(z), derivative(z)) for z in sequences]
-        level = np.sqrt(np.mean(np.concatenate([D for D, _ in systems]) ** 2, axis=0)) + 1e-12
+        k = sequences[0].shape[1]
+        degrees = [DEGREES[self.terms]] if self.terms else list(DEGREES.values())
+        degrees = [n for n in degrees if n == degrees[0] or len(Library(k, n)) <= MOST_FEATURES]
         ridges = (*RIDGES, np.inf) if self.ridge is None else (self.ridge,)
-        pairs = [(common, ridge) for common in COMMON for ridge in ridges]
-        found = [_laws(systems, *pair) for pair in pairs]
+        choices = [(n, common, ridge) for n in degrees for common in COMMON for ridge in ridges]
+        rates = [derivative(z) for z in sequences]
+        systems = {
+            n: [(Library(k, n)(z), rate) for z, rate in zip(sequences, rates, strict=True)]
+            for n in degrees
+        }
+        found = [_laws(systems[n], common, ridge) for n, common, ridge in choices]
         others = _leave_one_out(params)
         # which case each trial belongs to rides along as its parameter
         index = np.arange(len(sequences), dtype=float)[:, None]
@@ -114,20 +122,23 @@ class LatentGP(Dynamics):
         long, steps = trials.some(len(sequences)), trials.truth.shape[1]
         interpolated = [np.tensordot(others, laws, axes=1) for laws in found]
         scores = [trials.score(self._trial(laws, trials, steps)) for laws in interpolated]
-        order = sorted(range(len(pairs)), key=scores.__getitem__)
+        order = sorted(range(len(found)), key=scores.__getitem__)
         best = first_healthy(
             order, long, self.span, lambda n: self._trial(interpolated[n], long, long.trial)
         )
-        self.chosen, self.centres = np.array(pairs[best]), params
+        self.chosen, self.centres = np.array(choices[best], dtype=float), params
         self.history = [
             {
-                "ridge_common": pairs[n][0],
-                "ridge": min(pairs[n][1], 1e300),  # JSON has no infinity
+                "degree": choices[n][0],
+                "ridge_common": choices[n][1],
+                "ridge": min(choices[n][2], 1e300),  # JSON has no infinity
                 "horizon": -scores[n][0],
                 "log_mse": scores[n][1],
             }
             for n in order
         ]
+        features = np.concatenate([D for D, _ in systems[choices[best][0]]])
+        level = np.sqrt(np.mean(features**2, axis=0)) + 1e-12
         self._decompose(found[best], level)
         self._learn()
         self.inflation = np.array(self._calibrate(trials))
@@ -208,13 +219,11 @@ class LatentGP(Dynamics):
         apart = (params[:, None] - self.centres) / self.lengths[i]
         return np.asarray(self.signal[i] * np.exp(-0.5 * np.sum(apart**2, axis=-1)))
 
-    @property
-    def _library(self) -> Library:
-        return Library(self.latent, DEGREES[self.terms])
-
     def _roll(self, laws: Array, z: Array, steps: int) -> Array:
         """Rollouts (B, steps, k) from states (B, k) under a law (B, d, k) for each."""
-        return roll(self._library, laws, z, steps, parts=int(self.parts))
+        _, d, k = laws.shape
+        degree = next(n for n in DEGREES.values() if len(Library(k, n)) == d)
+        return roll(Library(k, degree), laws, z, steps, parts=int(self.parts))
 
     def _rollout(self, history: Array, steps: int, *, params: Array | None = None) -> Array:
         assert params is not None
