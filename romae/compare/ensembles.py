@@ -1,9 +1,9 @@
 """Ensemble forecasts from many starts: is their spread right, lead time by lead time?
 
 For each start the members are rolled out with those of all other starts, decoded, and
-compared with the truth: fair CRPS, spread, skill and ranks (:mod:`romae.compare.calibration`), in units of the
-field, means over points (quadrature weights) and starts. Ranks are counted at a few points of
-each start, because neighbours say the same.
+compared with the truth: fair CRPS, spread, skill and ranks (:mod:`romae.compare.calibration`), in
+units of the field, means over points (quadrature weights) and starts. Ranks are counted at a few
+points of each start, because neighbours say the same.
 """
 
 import warnings
