@@ -14,11 +14,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from romae.archive.bound import Given, read_bound
+from romae.archive.bound import Bound, Given, read_bound
 from romae.archive.finish import finish, missing_chunks, publish, read_manifest
 from romae.archive.plan import (
     Item,
@@ -110,26 +111,21 @@ def compress(
     share = _check_part(part, client)
     _check_target(target, overwrite, allow_archive=part is not None)
     request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
-    folder = partial_folder(target)
-    with _explained(folder):
-        if part is not None and not overwrite and (manifest := _is_done(target, request)):
-            return Report(os.fspath(path), manifest, time.perf_counter() - begun, 0)
-        plan = _plan(snapshots, bound, model, request, target, overwrite)
-        if plan is None:  # killed between manifest and rename
-            publish(folder, target, overwrite=overwrite)
-            return Report(
-                os.fspath(path), _is_done(target, request), time.perf_counter() - begun, 0
-            )
+    goal = Goal(target, request, _identity(target) if overwrite else None)
+    with _explained(partial_folder(target)):
+        plan = None if goal.manifest() else _plan(snapshots, bound, model, goal, overwrite)
+        if plan is None:  # others have finished it
+            return Report(os.fspath(path), goal.manifest(), time.perf_counter() - begun, 0)
         coded = 0
         if part != "plan":
             mine = plan.items[share[0] :: share[1]]
             total = plan.facts["source"]["bytes"] * len(mine) / max(1, len(plan.items))
             with track(total / 1e6, "compressing, MB") as task:
-                for size in _written(plan, snapshots, mine, client, target, request):
+                for size in _written(plan, snapshots, mine, client, goal):
                     coded += size
                     task.advance(size / 1e6)
-        missing = _finish(plan, snapshots, target, request, overwrite)
-        manifest = _is_done(target, request)
+        missing = _finish(plan, snapshots, goal, overwrite)
+        manifest = goal.manifest()
     return Report(os.fspath(path), manifest, time.perf_counter() - begun, coded, missing)
 
 
@@ -159,48 +155,69 @@ def _check_target(target: Path, overwrite: bool, *, allow_archive: bool) -> None
         )
 
 
-def _is_done(target: Path, request: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of the archive at ``target`` if it is of this request."""
+@dataclass(frozen=True)
+class Goal:
+    """The archive to make at ``target``; ``before``: what stood there and is to be replaced."""
+
+    target: Path
+    request: dict[str, Any]
+    before: tuple[int, int] | None
+
+    def manifest(self) -> dict[str, Any] | None:
+        """Of the finished archive, whoever finished it; None before."""
+        return self._of(self.target)
+
+    def waits_in(self, folder: Path) -> bool:
+        """Whether the finished archive lies in ``folder``, killed before the last rename."""
+        return self._of(folder) is not None
+
+    def _of(self, folder: Path) -> dict[str, Any] | None:
+        try:
+            if self.before is not None and _identity(folder) == self.before:
+                return None
+            manifest = read_manifest((folder / MANIFEST).read_bytes(), str(folder))
+        except FileNotFoundError:
+            return None
+        text = json.dumps(self.request, sort_keys=True)
+        return manifest if manifest["request"] == sha256(text.encode()) else None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
     try:
-        manifest = read_manifest((target / MANIFEST).read_bytes(), str(target))
-    except FileNotFoundError:
+        seen = os.stat(folder / MANIFEST)
+    except OSError:
         return None
-    return manifest if manifest["request"] == _digest(request) else None
-
-
-def _digest(request: dict[str, Any]) -> str:
-    return sha256(json.dumps(request, sort_keys=True).encode())
+    return seen.st_ino, seen.st_mtime_ns
 
 
 def _plan(
-    snapshots: Snapshots,
-    bound: Any,
-    model: Any,
-    request: dict[str, Any],
-    target: Path,
-    overwrite: bool,
+    snapshots: Snapshots, bound: Bound, model: Any, goal: Goal, overwrite: bool
 ) -> Plan | None:
-    """The plan, found or made; None where only the last rename is missing."""
-    folder = partial_folder(target)
+    """The plan, found or made; None where the archive is finished."""
+    folder, target = partial_folder(goal.target), goal.target
     try:
-        found = find_plan(folder, request, target)
+        if found := find_plan(folder, goal.request, target):
+            return found
     except PathExistsError:
         if not overwrite:
             raise
         remove_partial(folder)
-        found = None
-    if found is not None:
-        return found
-    if folder.exists():
-        if _is_done(folder, request) is not None:
-            return None
-        if not overwrite:
-            raise PathExistsError(
-                f"{folder} is in the way: an unfinished archive of other data or settings. Remove "
-                f"it: rm -r {str(folder)!r}"
-            )
+    if folder.exists() and goal.waits_in(folder):
+        with suppress(FileNotFoundError):  # another process saw the same
+            publish(folder, target, overwrite=overwrite)
+        return None
+    if folder.exists() and not overwrite and not goal.manifest():
+        raise PathExistsError(
+            f"{folder} is in the way: an unfinished archive of other data or settings. Remove "
+            f"it: rm -r {str(folder)!r}"
+        )
+    if folder.exists() and overwrite:
         remove_partial(folder)
-    return make_plan(snapshots, bound, model, request, target)
+    plan = make_plan(snapshots, bound, model, goal.request, target)
+    if goal.manifest():  # others made a plan, and finished, while this one was made
+        remove_partial(folder)
+        return None
+    return plan
 
 
 def _written(
@@ -208,8 +225,7 @@ def _written(
     snapshots: Snapshots,
     items: Sequence[Item],
     client: Any,
-    target: Path,
-    request: dict[str, Any],
+    goal: Goal,
 ) -> Iterator[int]:
     try:
         if client is None:
@@ -218,7 +234,7 @@ def _written(
             yield from _on_cluster(plan, snapshots, items, client)
     except FileNotFoundError:
         # Another process with the same share may have finished meanwhile and renamed the folder.
-        if plan.folder.exists() or _is_done(target, request) is None:
+        if goal.manifest() is None:
             raise
 
 
@@ -239,22 +255,20 @@ def _on_cluster(
         yield future.result()
 
 
-def _finish(
-    plan: Plan, snapshots: Snapshots, target: Path, request: dict[str, Any], overwrite: bool
-) -> int:
+def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, overwrite: bool) -> int:
     """Finish if every chunk is there; how many are not."""
     try:
         missing = missing_chunks(plan)
         if missing and plan.folder.exists():  # else somebody has just renamed it
             return len(missing)
-        while damaged := finish(plan, target, overwrite=overwrite):
+        while damaged := finish(plan, goal.target, overwrite=overwrite):
             for _ in write_chunks(plan, snapshots, damaged):
                 pass
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
             raise
         until = time.monotonic() + WAIT  # another process is finishing the same
-        while _is_done(target, request) is None:
+        while goal.manifest() is None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.1)

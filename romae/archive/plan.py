@@ -146,8 +146,11 @@ def find_plan(folder: Path, request: dict[str, Any], target: Path) -> Plan | Non
 
 def make_plan(
     snapshots: Snapshots, bound: Bound, model: Any, request: dict[str, Any], target: Path
-) -> Plan:
-    """Look at all data once, choose the methods, write the template: the plan in ``.partial``."""
+) -> Plan | None:
+    """Look at all data once, choose the methods, write the template: the plan in ``.partial``.
+
+    None if others have finished the archive meanwhile.
+    """
     folder = partial_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
@@ -160,10 +163,7 @@ def make_plan(
             os.rename(temporary, folder)
     finally:
         _remove(temporary)
-    found = find_plan(folder, request, target)
-    if found is None:
-        raise ArchiveError(f"{folder} could not be made; another process may have removed it")
-    return found
+    return find_plan(folder, request, target)
 
 
 def partial_folder(target: Path) -> Path:
