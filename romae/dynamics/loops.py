@@ -22,13 +22,16 @@ _compiled: Any = numba.njit(
 
 @_compiled
 def _add(y, W, x):
-    """y += W^T x, four rows of W (inputs, outputs) at a time."""
+    """y += W^T x, eight rows of W (inputs, outputs) at a time."""
     n = W.shape[0]
-    whole = n - n % 4
-    for j in range(0, whole, 4):
+    whole = n - n % 8
+    for j in range(0, whole, 8):
         a, b, c, d = x[j], x[j + 1], x[j + 2], x[j + 3]
+        e, f, g, h = x[j + 4], x[j + 5], x[j + 6], x[j + 7]
         for i in range(W.shape[1]):
-            y[i] += W[j, i] * a + W[j + 1, i] * b + W[j + 2, i] * c + W[j + 3, i] * d
+            left = (W[j, i] * a + W[j + 1, i] * b) + (W[j + 2, i] * c + W[j + 3, i] * d)
+            right = (W[j + 4, i] * e + W[j + 5, i] * f) + (W[j + 6, i] * g + W[j + 7, i] * h)
+            y[i] += left + right
     for j in range(whole, n):
         for i in range(W.shape[1]):
             y[i] += W[j, i] * x[j]
