@@ -80,7 +80,7 @@ def assimilate(
     if not isinstance(ensemble, xr.DataArray) or ensemble.dims != (MEMBER, TIME, LATENT):
         raise DataError(
             f"assimilate got {getattr(ensemble, 'dims', type(ensemble).__name__)}. Expected "
-            "latents (member, time, latent), from model.forecast_latents(history, steps, ensemble=50)."
+            "latents (member, time, latent): model.forecast_latents(history, steps, ensemble=50)."
         )
     if ensemble.sizes[MEMBER] < 2:
         raise DataError("assimilate got 1 member. Expected 2 or more; forecast with ensemble=50.")
@@ -102,20 +102,23 @@ def follow(
     observations: Any,
     *,
     noise: Noise,
-    members: int = 50,
+    members: int | Perturbed = 50,
     inflation: float = 1.0,
     seed: int = 0,
     **options: Any,
 ) -> xr.DataArray:
     """Forecast from one observation to the next, correcting at each: (member, time, latent).
 
-    Starts after ``history`` with perturbed members and ends at the last observation;
+    Starts after ``history`` with ``members``, perturbed by the one-step error of the model unless a
+    :class:`Perturbed` says otherwise (a start that is surer than it should be is hardly corrected),
+    and ends at the last observation;
     ``observations`` have a time axis of later times on the grid of the model. Each state is what
     was known at its time: it is corrected by observations up to then and not by later ones.
     ``options`` go to :meth:`Dynamics.forecast`. Continue with
     ``model.dynamics.forecast(result, steps)``.
     """
-    check_whole("members", members, 2)
+    start: Perturbed | None = members if isinstance(members, Perturbed) else Perturbed(members)
+    members = check_whole("members", start.members, 2)
     dynamics: Dynamics = model.dynamics
     needed = max(dynamics.context, 2)
     snapshots = open_snapshots(history)
@@ -129,7 +132,6 @@ def follow(
     if TIME not in observations.dims:
         raise DataError("observations have no dimension 'time'. Expected a series; or assimilate.")
     window = z.expand_dims({MEMBER: np.arange(members)})
-    start: Perturbed | None = Perturbed(members)
     found = []
     for i in range(observations.sizes[TIME]):
         now = observations.isel({TIME: slice(i, i + 1)})

@@ -97,6 +97,20 @@ class Ensemble(Dynamics):
                 self.history.append({"member": i, "error": float(np.mean(model.step_error))})
                 self.models.append(model)
                 task.advance()
+        if self.fitted_alike():
+            raise OptionError(
+                f"the {self.members} members of {self.dynamics!r} came out all the same. Expected "
+                "them to differ: how='bagging', or a model that is trained from random weights."
+            )
+
+    def fitted_alike(self) -> bool:
+        """Whether every member has the arrays of the first."""
+        first, *others = self.models
+        return all(
+            np.array_equal(getattr(first, n), getattr(other, n), equal_nan=True)
+            for other in others
+            for n in first.fitted
+        )
 
     def _member(self, i: int) -> Dynamics:
         """An unfitted model like ours, with the seed of member ``i``."""

@@ -8,11 +8,11 @@ All members are perturbed, so that they are exchangeable and scores such as CRPS
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from romae.errors import OptionError, check_whole
+from romae.errors import OptionError, check_option, check_whole
 
 if TYPE_CHECKING:
     from romae.dynamics.base import Dynamics
@@ -23,13 +23,15 @@ LEAST = 1e-4  # standard deviations; a model that is exact on its training data 
 
 @dataclass(frozen=True)
 class Perturbed:
-    """``members`` forecasts from starts with errors of ``amplitude`` times the one-step error.
+    """``members`` forecasts from starts with errors of ``amplitude`` times ``of``.
 
-    ``amplitude`` 0 leaves the start as it is: for an ensemble of models, whose members differ.
+    ``of``: "step", the one-step error of the model, or "spread", the standard deviation of the
+    training latents, for a start that is less sure than the model. ``amplitude`` 0 leaves the start as it is: for an ensemble of models, whose members differ.
     """
 
     members: int = 20
     amplitude: float = 1.0
+    of: Literal["step", "spread"] = "step"
 
     @classmethod
     def read(cls, ensemble: "int | Perturbed | None") -> Self | None:
@@ -40,12 +42,14 @@ class Perturbed:
 
     def __post_init__(self) -> None:
         check_whole("members", self.members)
+        check_option("of", self.of, ["step", "spread"])
         if not (np.isfinite(self.amplitude) and self.amplitude >= 0):
             raise OptionError(f"amplitude is {self.amplitude}. Expected a number of at least 0.")
 
     def draw(self, starts: np.ndarray, sigma: np.ndarray, seed: int) -> np.ndarray:
         """Starts (members, B, context, k) around normalised ``starts`` (B, context, k)."""
         rng = np.random.default_rng(seed)
+        sigma = sigma if self.of == "step" else np.ones_like(sigma)  # latents are normalised
         error = rng.standard_normal((self.members, *starts.shape))
         return np.asarray(starts + self.amplitude * sigma * error)
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae import DMD, POD, ReducedModel
+from romae import DMD, POD, Perturbed, ReducedModel
 from romae.assimilation import assimilate, etkf, follow
 from romae.errors import DataError, OptionError
 
@@ -47,14 +47,14 @@ def test_more_members_come_nearer_to_the_exact_filter():
     P = np.diag([1.0, 0.5, 0.2])
     exact = kalman(np.zeros(3), P, H, np.array([1.0]), np.array([0.3]))
     errors = []
-    for N in (20, 20_000):
+    for N in (10, 1000):
         Z = rng.normal(size=(N, 3)) * np.sqrt(np.diag(P))
         found = etkf(Z, Z @ H.T, np.array([1.0]), np.array([0.3]))
         errors.append(
             np.abs(found.mean(0) - exact[0]).max() + np.abs(np.cov(found.T) - exact[1]).max()
         )
-    assert errors[1] < 0.1 * errors[0]
-    assert errors[1] < 0.05
+    assert errors[1] < 0.3 * errors[0]
+    assert errors[1] < 0.1
 
 
 def test_a_whole_window_is_corrected_alike():
@@ -97,7 +97,7 @@ def test_following_sensors_ends_nearer_than_the_forecast_alone(model):
         history,
         sensors(truth.isel(time=at), [3, 11], 0.02),
         noise=0.1,
-        members=30,
+        members=Perturbed(30, 0.2, "spread"),
         inflation=1.2,
     )
     assert found.dims == ("member", "time", "latent")

@@ -188,3 +188,26 @@ def test_a_bundle_that_lacks_an_array(cycle):
 
 def test_a_third_partys_class_is_saved_with_its_module(growing):
     assert growing.to_bundle()[0]["class"].endswith("test_driver:Growing")
+
+
+def test_a_blowup_can_end_the_forecast_or_be_let_go(growing, cycle):
+    with pytest.warns(UserWarning, match=r"step 2 of 60.*ends before it"):
+        result = growing.forecast(cycle[:400], 60, on_blowup="stop")
+    assert result.sizes["time"] == 1
+    assert result.attrs["left_training_range_at"] == pytest.approx(40.1)
+    with pytest.warns(UserWarning, match="it is let go"):
+        result = growing.forecast(cycle[:400], 60, on_blowup="ignore")
+    assert float(np.abs(result).max()) > 1e100
+    assert bool(np.isnan(result[-1]).all())  # after it was no number any more
+    assert bool(np.isfinite(result[:20]).all())
+
+
+def test_latents_of_another_reducer(cycle):
+    ours, theirs = cycle.assign_attrs(reducer="POD 12"), cycle.assign_attrs(reducer="POD 34")
+    model = Persistence().fit(ours)
+    with pytest.raises(
+        DataError, match=r"reducer POD 34, Persistence was fitted on those of POD 12"
+    ):
+        model.forecast(theirs, 3)
+    model.forecast(cycle, 3)  # nothing is known of these
+    assert Persistence.from_bundle(model.to_bundle()).reducer == "POD 12"

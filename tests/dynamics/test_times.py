@@ -8,9 +8,10 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from romae import resample
 from romae.dynamics import Persistence
 from romae.dynamics.times import TimeStep, check_step, continue_axis, measure_step
-from romae.errors import DataError
+from romae.errors import DataError, OptionError
 
 
 def dates(start, freq, calendar):
@@ -130,3 +131,111 @@ def test_a_calendar_without_leap_days_skips_them():
         cftime.DatetimeNoLeap(2000, 2, 28),
         cftime.DatetimeNoLeap(2000, 3, 1),
     ]
+
+
+# how far: steps, duration, times
+
+
+@pytest.mark.parametrize(
+    ("kind", "duration", "steps"),
+    [
+        ("seconds", 0.5, 5),
+        ("seconds", 0.51, 6),  # reaches what was asked for
+        ("seconds", "0.5 s", 5),
+        ("seconds", "500 ms", 5),
+        ("seconds", np.timedelta64(1, "s"), 10),
+        ("hours", "2 D", 8),
+        ("hours", "1.5 h", 1),
+        ("hours", pd.Timedelta("1D"), 4),
+        ("noleap", "45 D", 45),
+        ("360_day", "2.5 h", 3),
+        ("timedelta", "1 min", 40),
+    ],
+)
+def test_a_duration_is_as_many_steps_as_reach_it(kind, duration, steps):
+    time = axis(AXES[kind], **({"units": "s"} if kind == "seconds" else {}))
+    z = xr.DataArray(np.random.default_rng(0).normal(size=(50, 1)), dims=("time", "latent"))
+    z = z.assign_coords(time=time)
+    model = Persistence().fit(z)
+    xr.testing.assert_identical(model.forecast(z, duration=duration), model.forecast(z, steps))
+
+
+@pytest.mark.parametrize(
+    ("kind", "duration", "words"),
+    [
+        ("hours", 5, "unit of fixed length"),
+        ("hours", "2 M", "unit of fixed length"),
+        ("hours", np.timedelta64(1, "M"), "finite time after the history"),
+        ("integers", "5 s", "no stated unit"),
+        ("hours", "soon", "text such as '45 D'"),
+        ("hours", "-2 h", "finite time after the history"),
+        ("integers", True, "Expected a number"),
+    ],
+)
+def test_what_is_no_duration(kind, duration, words):
+    z = xr.DataArray(np.zeros((50, 1)), dims=("time", "latent")).assign_coords(time=AXES[kind])
+    with pytest.raises(OptionError, match=words):
+        Persistence().fit(z).forecast(z, duration=duration)
+
+
+@pytest.mark.parametrize("kind", AXES)
+def test_times_on_the_grid_pick_the_steps(kind):
+    z = xr.DataArray(np.random.default_rng(0).normal(size=(50, 1)), dims=("time", "latent"))
+    z = z.assign_coords(time=axis(AXES[kind]))
+    model = Persistence().fit(z)
+    ahead = model.forecast(z[:30], 20)
+    asked = z.time.values[[31, 35, 44]]
+    xr.testing.assert_identical(model.forecast(z[:30], times=asked), ahead[[1, 5, 14]])
+
+
+def test_times_off_the_grid_are_refused_with_those_that_are_on_it():
+    z = xr.DataArray(np.zeros((50, 1)), dims=("time", "latent")).assign_coords(time=np.arange(50.0))
+    model = Persistence().fit(z)
+    with pytest.raises(OptionError, match=r"52\.4 lies off the grid.*such as 52\.0 or 53\.0"):
+        model.forecast(z, times=[51.0, 52.4])
+    with pytest.raises(OptionError, match="increasing times after the last of the history, 49"):
+        model.forecast(z, times=[49.0, 51.0])
+    with pytest.raises(OptionError, match=r"steps and duration\. Expected exactly one"):
+        model.forecast(z, 3, duration=4)
+    with pytest.raises(OptionError, match="neither steps nor duration nor times"):
+        model.forecast(z)
+
+
+# uneven times
+
+
+def test_resampling_gives_even_cases_cut_at_gaps():
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.uniform(0, 20, 400))
+    t = t[(t < 8) | (t > 12)]
+    z = xr.DataArray(np.sin(t)[:, None], dims=("time", "latent")).assign_coords(time=t)
+    with pytest.raises(DataError, match=r"romae\.resample"):
+        Persistence().fit(z)
+    pieces = resample(z, 0.1, largest_gap=5)
+    assert len(pieces) == 2
+    for piece in pieces:
+        np.testing.assert_allclose(np.diff(piece.time), 0.1, rtol=1e-9)
+        np.testing.assert_allclose(piece[:, 0], np.sin(piece.time), atol=2e-3)
+        assert "cubic to steps of 0.1" in piece.attrs["resampled"]
+    assert float(pieces[0].time[-1]) <= 8 < 12 <= float(pieces[1].time[0])  # nothing is made up
+    Persistence().fit(pieces)
+
+
+def test_even_times_stay_as_they_are_and_straight_lines_are_straight():
+    t = pd.date_range("2000", periods=20, freq="6h")
+    z = xr.DataArray(np.arange(20.0)[:, None], dims=("time", "latent")).assign_coords(time=t)
+    (same,) = resample(z)
+    np.testing.assert_allclose(same, z, atol=1e-9)
+    assert same.time.equals(z.time)
+    (half,) = resample(z.isel(time=[0, 1, 3, 4, 7, 8]), "3 h", how="linear", largest_gap=9)
+    np.testing.assert_allclose(half[:, 0], 0.5 * np.arange(17), atol=1e-9)
+
+
+def test_what_cannot_be_resampled():
+    z = xr.DataArray(np.zeros((5, 1)), dims=("time", "latent")).assign_coords(time=np.arange(5.0))
+    with pytest.raises(DataError, match="leave no piece"):
+        resample(z, 0.1)
+    with pytest.raises(DataError, match="do not increase"):
+        resample(z[::-1], 1.0)
+    with pytest.raises(OptionError, match="largest_gap is 0"):
+        resample(z, 1.0, largest_gap=0)
