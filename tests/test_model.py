@@ -143,3 +143,51 @@ def test_histories_of_unequal_length(model):
 def test_steps(model, steps):
     with pytest.raises(OptionError, match="steps is"):
         model.forecast(wave(), steps)
+
+
+def test_a_horizon_is_measured_on_validation_data(tmp_path):
+    good = ReducedModel(POD(2), DMD()).fit(wave(), wave(80, start=60))
+    assert good.horizon.median == good.horizon.longest == pytest.approx(3.9)
+    assert good.horizon.censored == 1
+    bad = ReducedModel(POD(2), Persistence()).fit(wave(), wave(80, start=60))
+    # |z(t) - z(0)| = 2 sin(t) r beside sigma, r but for the last part of a period: 0.397 at 0.2
+    assert bad.horizon.median == pytest.approx(0.2)
+    assert str(bad.horizon).startswith("valid for 0.2 s (quartiles 0.2 to 0.2, NRMSE 0.4, ")
+    forecast = bad.forecast(wave(), 8)
+    assert forecast.attrs["valid_until"] == pytest.approx(6.1)
+    opened = load(bad.save(tmp_path / "bad.rom"))
+    assert opened.horizon == bad.horizon
+    assert ReducedModel(POD(2), DMD()).fit(wave()).horizon is None
+    assert ReducedModel(POD(2), DMD()).fit(wave(), wave(3, start=60)).horizon.starts == 1
+
+
+def test_a_forecast_by_duration_and_of_members(model):
+    xr.testing.assert_identical(model.forecast(wave(), duration="0.7 s"), model.forecast(wave(), 7))
+    fields = model.forecast(wave(), 5, ensemble=3, seed=2)
+    z = model.forecast_latents(wave(), 5, ensemble=3, seed=2)
+    assert fields.u.dims == ("member", "time", "x")
+    xr.testing.assert_allclose(
+        fields.isel(member=1, drop=True), model.decode(z[1].drop_vars("member"))
+    )
+    with pytest.raises(OptionError, match="do not go to a file"):
+        model.forecast(wave(), 5, ensemble=3, to="members.nc")
+
+
+def test_cases_that_end_together_are_forecast_together(tmp_path):
+    data = [wave(60), wave(40, start=20, cases=1)]
+    for i, one in enumerate(data):
+        one.to_netcdf(tmp_path / f"run{i}.nc")
+    runs = open_snapshots(tmp_path / "run*.nc", cases="file")
+    rom = ReducedModel(POD(2), DMD()).fit(runs)
+    found = rom.forecast(runs, 6)
+    for i in range(2):
+        expected = wave(6, start=60, cases=i)
+        np.testing.assert_allclose(found.u[i], expected.u, atol=1e-3)
+
+
+def test_uneven_snapshots_are_resampled_when_asked():
+    uneven = wave(120).isel(time=np.delete(np.arange(120), [30, 31, 60, 77]))
+    with pytest.raises(DataError, match=r"uneven time steps.*romae\.resample"):
+        ReducedModel(POD(2), DMD()).fit(uneven)
+    rom = ReducedModel(POD(2), DMD()).fit(uneven, resample="0.1 s")
+    np.testing.assert_allclose(rom.forecast(wave(), 5).u, wave(5, start=60).u, atol=1e-2)
