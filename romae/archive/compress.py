@@ -232,10 +232,20 @@ def _written(
             yield from write_chunks(plan, snapshots, items)
         else:
             yield from _on_cluster(plan, snapshots, items, client)
-    except FileNotFoundError:
-        # Another process with the same share may have finished meanwhile and renamed the folder.
-        if goal.manifest() is None:
+    except FileNotFoundError as error:
+        # Another process with the same share is finishing: it sweeps, and renames the folder.
+        if str(plan.folder) not in str(error) or not _finished_elsewhere(goal):
             raise
+
+
+def _finished_elsewhere(goal: Goal) -> bool:
+    """Wait for another process that is finishing the same; False if it does not come about."""
+    until = time.monotonic() + WAIT
+    while goal.manifest() is None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _on_cluster(
@@ -265,13 +275,9 @@ def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, overwrite: bool) -> in
             for _ in write_chunks(plan, snapshots, damaged):
                 pass
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+        known = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+        if not known or not _finished_elsewhere(goal):
             raise
-        until = time.monotonic() + WAIT  # another process is finishing the same
-        while goal.manifest() is None:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
     return 0
 
 
