@@ -28,6 +28,7 @@ class _Recurrent(Trained):
     """GRU and LSTM, told apart by the number of gates."""
 
     gates: int
+    optimiser = "adamw"
 
     fitted = (
         "linear", "bias", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_out",

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 WHOLE = {"hidden": 1, "layers": 1, "context": 1, "unroll": 1, "updates": 1, "seed": 0}
 BATCH = 256  # windows per update
 AVERAGE = 0.98  # decay of the running mean of the weights, which is judged and kept
-PATIENCE = 0.4  # share of the updates without a better rollout after which training stops
+# Share of the updates without a better rollout after which training stops. More than half: short
+# rollouts at first may bring nothing on long ones.
+PATIENCE = 0.6
 
 
 class Trained(Dynamics):
