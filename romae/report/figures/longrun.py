@@ -38,7 +38,7 @@ def long_run(statistics: xr.Dataset, *, field: str | None = None) -> Figure:
     axes[1, 0].set_title("power over frequency")
     _distances(axes[1, 1], statistics, looks)
     handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(4, len(names)))
+    figure.legend(handles, names, loc="outside upper center", ncols=min(6, len(names)))
     return figure
 
 
