@@ -117,8 +117,9 @@ def follow(
     ``options`` go to :meth:`Dynamics.forecast`. Continue with
     ``model.dynamics.forecast(result, steps)``.
     """
-    start: Perturbed | None = members if isinstance(members, Perturbed) else Perturbed(members)
-    members = check_whole("members", start.members, 2)
+    first = members if isinstance(members, Perturbed) else Perturbed(members)
+    count = check_whole("members", first.members, 2)
+    start: Perturbed | None = first
     dynamics: Dynamics = model.dynamics
     needed = max(dynamics.context, 2)
     snapshots = open_snapshots(history)
@@ -131,7 +132,7 @@ def follow(
         observations = observations.rename({model.reducer.layout.time: TIME})
     if TIME not in observations.dims:
         raise DataError("observations have no dimension 'time'. Expected a series; or assimilate.")
-    window = z.expand_dims({MEMBER: np.arange(members)})
+    window = z.expand_dims({MEMBER: np.arange(count)})
     found = []
     for i in range(observations.sizes[TIME]):
         now = observations.isel({TIME: slice(i, i + 1)})

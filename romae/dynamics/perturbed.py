@@ -26,7 +26,8 @@ class Perturbed:
     """``members`` forecasts from starts with errors of ``amplitude`` times ``of``.
 
     ``of``: "step", the one-step error of the model, or "spread", the standard deviation of the
-    training latents, for a start that is less sure than the model. ``amplitude`` 0 leaves the start as it is: for an ensemble of models, whose members differ.
+    training latents, for a start that is less sure than the model. ``amplitude`` 0 leaves the
+    start as it is: for an ensemble of models, whose members differ.
     """
 
     members: int = 20
