@@ -15,9 +15,10 @@ from romae.archive.entropy import encode_integers
 
 LARGEST_RANK = 64
 RANKS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 48, 64)
-NOISE = (0.25, 0.4, 0.55, 0.75)  # rms of the rounded modes' part in the error, in eps
+NOISE = (0.25, 0.4, 0.55, 0.75, 1.0)  # rms of the rounded modes' part in the error, in eps
 COEFFICIENT_NOISE = 0.08  # the same for the coefficients
 FRAMES = 24  # on which residuals are measured
+FINE = 0.01  # rms truncation error over eps, below which more modes change nothing
 SMALLEST = 32  # snapshots below which modes cannot pay
 
 Blocks = Callable[[], Iterable[np.ndarray]]
@@ -105,17 +106,18 @@ class _Choice:
         if len(self.psi) < 2:
             return None
         fold = self.fold()
-        best, fewest, worse = None, np.inf, 0
+        best, fewest, worse, finest = None, np.inf, 0, 0
         for rank in self.ranks():
             y = to_wavelets(self.psi[: rank + 1], fold)
             improved = False
-            for noise in NOISE:
-                method = self.method(y, rank, noise, fold)
+            for level in range(finest, len(NOISE)):
+                method = self.method(y, rank, NOISE[level], fold)
                 size = self.size(method)
                 if size < fewest:
                     best, fewest, improved = method, size, True
+                    finest = max(level - 1, 0)  # more modes bear coarser ones
             worse = 0 if improved else worse + 1
-            if worse >= 3:
+            if worse >= 2:
                 break
         return best
 
@@ -138,7 +140,8 @@ class _Choice:
         explained = np.mean((rest @ psi.T) ** 2, axis=0) / np.sum(psi**2, axis=1) / psi.shape[1]
         left = np.sqrt(np.maximum(np.mean(rest**2) - np.cumsum(explained), 0.0))
         ranks = [r for r in RANKS if r < len(self.psi)]
-        return [r for r in ranks if left[r - 1] < 1.0]
+        enough = sum(left[r - 1] >= FINE for r in ranks) + 1
+        return [r for r in ranks[:enough] if left[r - 1] < 1.0]
 
     def method(self, y: np.ndarray, rank: int, noise: float, fold: tuple[int, ...]) -> CodedPOD:
         step = noise * np.sqrt(12.0 / (rank + 1))

@@ -21,6 +21,7 @@ from romae.archive.equation import LINE, LINEAR, TERMS, VELOCITY, VORTICITY, Equ
 from romae.archive.method import UnsuitableError
 from romae.archive.pseudospectral import rate
 
+MOST_POINTS = 2**18  # of a snapshot; above, learning takes minutes
 FRAMES = 12  # intervals that are fitted at a time
 SUBSTEPS = (1, 2, 3, 4, 6, 8, 12)
 STAGES = ((0.15, 3), (0.4, 4), (2.0, 6))  # waves that are fitted, steps per interval
@@ -43,7 +44,7 @@ def fit_equation(
         return None
     fields, *space = runs[0].shape[1:]
     kind = {(1, 1): LINE, (1, 2): VORTICITY, (2, 2): VELOCITY}.get((fields, len(space)))
-    if kind is None:
+    if kind is None or np.prod(space) > MOST_POINTS:
         return None
     try:
         model = Equation(kind, tuple(space), np.zeros(LINEAR), np.zeros(TERMS[kind]))

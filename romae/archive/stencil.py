@@ -34,7 +34,7 @@ from romae.archive.wavelet import forward, inverse
 from romae.errors import ArchiveError
 
 LAGS = 2
-RHO = 0.35  # rms error of the first frames before their q, in eps
+RHO = 0.5  # rms error of the first frames before their q, in eps
 HEAD = struct.Struct("<I")
 
 
