@@ -10,7 +10,8 @@ Inputs carry noise while the states for W_out are collected, which teaches the c
 loop to return to the attractor. rho, sigma, a, the noise and beta decide everything and are
 searched by recycled validation (:mod:`romae.dynamics.recycled`): Bayesian optimisation on a
 smaller reservoir, the best of which are tried in full; a long trial rollout of the winner, from
-starts off the data, must stay inside the training span.
+starts off the data, must stay inside the training span. Candidates whose loops do not come
+back from there lose score already in the search.
 
 |r| <= 1 bounds every change. Fails when the latents hide slow state that ``context`` steps do not
 reveal. Cost: T N^2 for the normal equations of one candidate, N (k + 3) for a step.
@@ -39,6 +40,7 @@ BOUNDS = {  # of the search; all but the leak on a logarithmic axis
 RIDGES = tuple(10.0**p for p in (-12, -9, -6, -4))  # of the mean squared feature
 FIRST, THEN, FINAL = 8, 10, 3  # points: spread, by expected improvement, and tried in full
 SMALL, ROWS = 300, 8000  # units and steps of the search
+COPIES = 6
 STARTS, HORIZON, TRIAL = 32, 200, 2000  # closed loops of validation and their steps, the trial's
 BLOCK = 2048
 
@@ -171,7 +173,8 @@ class EchoState(Dynamics):
         self._take(drawn, point, np.empty((len(drawn.data) + k + 1, k)))
         rng = np.random.default_rng(self.seed)
         normal = Normal(len(self.W_out), k, alike=False)
-        for clean in driven:
+        copies = int(np.clip(ROWS // sum(map(len, driven)), 1, COPIES)) if point["noise"] else 1
+        for clean in driven * copies:  # short data are gone through again with new noise
             noisy = clean.copy()
             noisy[:, :k] += point["noise"] * rng.standard_normal((len(clean), k))
             r = np.zeros(len(drawn.data))
@@ -182,10 +185,12 @@ class EchoState(Dynamics):
                 late = max(0, self.context - 1 - i)  # until then r remembers its start
                 phi = self._features(states[late:], u[late:, :k])
                 normal.add(phi, clean[i + 1 + late : i + 1 + len(u), :k] - u[late:, :k])
-        found = []
+        found, shaken = [], windows.shaken(4)  # loops that do not come back cost their share
         for beta, W_out in zip(ridges, normal.solve(ridges), strict=True):
             self.W_out = W_out
-            found.append((*windows.score(self._loop(windows)), point, beta, W_out))
+            value, horizon = windows.score(self._loop(windows))
+            stays = self.span.contains(self._loop(shaken, 2 * HORIZON)).mean()
+            found.append((value - 2 * (1 - stays), horizon, point, beta, W_out))
         return found
 
     def _features(self, r: Array, z: Array) -> Array:
