@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
-    from romae.archive import compress, decompress, pack, verify
+    from romae.archive.compress import compress
+    from romae.archive.decompress import decompress
+    from romae.archive.pack import pack
+    from romae.archive.verify import verify
     from romae.assimilation import assimilate, follow
     from romae.cases import make_case
     from romae.compare import (
