@@ -25,7 +25,7 @@ from romae.errors import ArchiveError
 
 TOP = 1 << 40
 HALF = 1 << 21  # probability one half
-PACES = ((4096, 512), (1024, 128))  # lowest rates of the two averages, in 2^-16
+PACES = ((4096, 512), (512, 64))  # lowest rates of the two averages, in 2^-16
 PER = 20  # decisions of a context: zero, sign, 18 octaves
 TAIL = 64 * 4 + 64  # decisions shared by all contexts: octaves' lower bits, high octaves
 
