@@ -2,6 +2,7 @@
 
     python benchmarks/compression.py                       # all data, bounds 1e-2 ... 1e-4
     python benchmarks/compression.py ks shallow --bounds 1e-3
+    python benchmarks/compression.py --missing             # only rows not measured yet
     python benchmarks/compression.py --table               # print what has been measured
 
 Every row of one data set and bound comes from one run. A ratio is float32 bytes over *all* bytes:
@@ -9,6 +10,7 @@ chunks with their headers, weights, modes, and for `auto` every file of the arch
 relative to the range of each field; it is checked here, on the decoded float32 of every value
 (`worst`: largest error over bound; `held`: at most 1). Peers that are not installed are named so.
 
+Each row records `code`, a digest of romae/archive/*.py, and `date`.
 Rows: `whole` codes a trajectory as one chunk, `64` has a key frame every 64 snapshots, `quarter`
 learns on the first quarter of the snapshots and codes the unseen rest (ratio on the rest).
 Speeds are MB/s of float32 on one thread, learning not included except for `auto`.
@@ -16,6 +18,8 @@ Speeds are MB/s of float32 on one thread, learning not included except for `auto
 
 import argparse
 import contextlib
+import datetime
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -159,6 +163,28 @@ def by_method(method: object, trajectories: int, length: int | None) -> Coder:
     return code
 
 
+def code_digest() -> str:
+    """Of the sources that code and decode."""
+    import romae.archive
+
+    sources = sorted(Path(romae.archive.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
+
+
+class Learned:
+    """Methods fitted to ``x`` when one of them is first asked for."""
+
+    def __init__(self, name: str, x: np.ndarray, eps: np.ndarray) -> None:
+        self.given, self.methods = (name, x, eps), None
+
+    def coder(self, method: str, trajectories: int, length: int | None) -> Coder | None:
+        """None where the method does not apply to this data."""
+        if self.methods is None:
+            self.methods = learned(*self.given)
+        found = self.methods.get(method)
+        return found and by_method(found, trajectories, length)
+
+
 def learned(name: str, x: np.ndarray, eps: np.ndarray) -> dict[str, object]:
     """Methods fitted to ``x``."""
     from romae.archive.coded_pod_fit import fit_pod
@@ -231,6 +257,8 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
         code = make()
     except ImportError as error:
         return {"row": row, "note": f"not installed: {error.name}"}
+    if code is None:
+        return {"row": row, "note": "does not apply"}
     start = time.perf_counter()
     try:
         size, decode = code(x, eps)
@@ -254,11 +282,12 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
     }
 
 
-def rows(name: str, rel: float, wanted: tuple[str, ...]) -> Iterator[dict]:
+def rows(name: str, rel: float, wanted: tuple[str, ...], known: set[tuple]) -> Iterator[dict]:
     """The rows of one data set and bound whose names begin with one of ``wanted``."""
     for row, x, eps, make in planned(name, rel):
-        if row.startswith(wanted):
-            yield measure(row, x, eps, make)
+        if row.startswith(wanted) and (name, rel, row) not in known:
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            yield {**measure(row, x, eps, make), "code": code_digest(), "date": now}
 
 
 def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray, Callable]]:
@@ -278,20 +307,19 @@ def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray
     yield "zlib", x, eps, lambda: lossless(lambda b: zlib.compress(b), zlib.decompress)
     yield "zstd", x, eps, zstd
     yield "quantise + zlib", x, eps, lambda: quantised
-    methods = {"spline": Spline(), **learned(name, x, eps)}
-    for method in methods.values():
-        for length in (None, 64):
-            row = f"romae {method.name} {length or 'whole'}"
-            yield row, x, eps, lambda m=method, n=length: by_method(m, cases, n)
     for length in (None, 64):
         row = f"romae auto {length or 'whole'}"
         yield row, x, eps, lambda n=length: auto(name, rel, n)
+    for length in (None, 64):
+        row = f"romae spline {length or 'whole'}"
+        yield row, x, eps, lambda n=length: by_method(Spline(), cases, n)
     quarter = len(x) // 4
-    for method in learned(name, x[:quarter], eps).values():
-        rest = max(1, cases - 1)
-        for length in (None, 64):
-            row = f"romae {method.name} quarter {length or 'whole'}"
-            yield row, x[quarter:], eps, lambda m=method, n=length, r=rest: by_method(m, r, n)
+    for part, y, k in (("", x, cases), ("quarter ", x[quarter:], max(1, cases - 1))):
+        known = Learned(name, x[:quarter] if part else x, eps)
+        for method in ("coded-pod", "equation", "stencil"):
+            for length in (None, 64):
+                row = f"romae {method} {part}{length or 'whole'}"
+                yield row, y, eps, lambda m=method, n=length, c=k, w=known: w.coder(m, c, n)
 
 
 def show(found: list[dict]) -> None:
@@ -326,16 +354,18 @@ def main() -> None:
     parser.add_argument("--bounds", nargs="*", type=float, default=[1e-2, 1e-3, 1e-4])
     parser.add_argument("--table", action="store_true", help="print what has been measured")
     parser.add_argument("--rows", nargs="*", default=[""], help="only rows that begin so")
+    parser.add_argument("--missing", action="store_true", help="only rows not measured yet")
     given = parser.parse_args()
     if given.table:
         show(read())
         return
     numcodecs_beside_zfpy()
     RESULTS.parent.mkdir(exist_ok=True)
-    found = []
+    found: list[dict] = []
+    known = {(f["data"], f["rel"], f["row"]) for f in read()} if given.missing else set()
     for name in given.data:
         for rel in given.bounds:
-            for result in rows(name, rel, tuple(given.rows)):
+            for result in rows(name, rel, tuple(given.rows), known):
                 found.append({"data": name, "rel": rel, **result})
                 with RESULTS.open("a") as file:
                     file.write(json.dumps(found[-1]) + "\n")

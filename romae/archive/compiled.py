@@ -11,10 +11,11 @@ Archives last only if every machine decodes the same bits. Hence the rules for c
 
 :func:`compiled` is for anything; :func:`tight` for loops that make no arrays (counting references
 to arrays, which it leaves out, made the range coder seven times slower); :func:`inlined` for the
-small functions that tight loops call. A loop may call functions of other modules only if these are
-``inlined``: the compiled code is cached beside the sources, or in the user's cache folder where
-those are read-only, and renewed when its own module or one with ``@inlined`` in it changes.
-``function.py_func`` is the plain function.
+small functions that tight loops call. Compiled code is cached beside the sources, or in the user's
+cache folder where those are read-only. numba itself notices a change of a function's own module
+only, by its date and size; a function of another module that was copied in, or a constant, would
+stay as it was: wrong bytes after an upgrade. So the cached name carries a digest of all sources
+here that compiled code can come from. ``function.py_func`` is the plain function.
 """
 
 import hashlib
@@ -48,7 +49,7 @@ def _compiled(function: Callable[..., Any], **options: bool) -> Any:
     if numba is None:
         vars(function)["py_func"] = function
         return function
-    function.__qualname__ += "_" + _shared()  # numba itself looks at one module only
+    function.__qualname__ += "_" + sources_digest()
     njit: Any = numba.njit
     try:
         return njit(nogil=True, cache=True, error_model="numpy", **options)(function)
@@ -56,9 +57,13 @@ def _compiled(function: Callable[..., Any], **options: bool) -> Any:
         return njit(nogil=True, error_model="numpy", **options)(function)
 
 
+def sources(folder: Path = Path(__file__).parent) -> list[Path]:
+    """Modules in ``folder`` whose functions are compiled."""
+    return [p for p in sorted(folder.glob("*.py")) if b"romae.archive.compiled" in p.read_bytes()]
+
+
 @cache
-def _shared() -> str:
-    """Digest of the modules whose functions are copied into others."""
-    texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    shared = b"".join(text for text in texts if b"\n@inlined" in text)
-    return hashlib.sha256(shared).hexdigest()[:12]
+def sources_digest(folder: Path = Path(__file__).parent) -> str:
+    """Whichever of the sources changes, everything is compiled anew."""
+    texts = b"".join(p.name.encode() + p.read_bytes() for p in [Path(__file__), *sources(folder)])
+    return hashlib.sha256(texts).hexdigest()[:12]
