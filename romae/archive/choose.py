@@ -110,7 +110,7 @@ def take_sample(
         x = read_values(snapshots, start, stop, items[place][0])[:, lossy]
         finite = np.isfinite(x)
         runs.append(np.stack([filled(x[:, c], finite[:, c]) for c in range(lossy.size)], axis=1))
-    return Sample(runs, eps[lossy], [dtypes[c] for c in lossy], len(items) / len(places))
+    return Sample(runs, eps[lossy], [dtypes[int(c)] for c in lossy], len(items) / len(places))
 
 
 def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
