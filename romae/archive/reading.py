@@ -165,7 +165,7 @@ class Archive:
         payload = self.payload(item)
         method = chunk_facts(payload).method
         if method:
-            self._load(method)
+            self.method(method)
         try:
             arrays = decode_chunk(payload, self._methods)
         except ArchiveError as error:
@@ -234,12 +234,14 @@ class Archive:
         if found.shape != shape or types != tuple(d.newbyteorder("=") for d in self.dtypes):
             raise ArchiveError(f"it holds {found.shape} and should hold {shape}")
 
-    def _load(self, name: str) -> None:
+    def method(self, name: str) -> Method:
+        """The method ``name`` with its side information, read once."""
         with self._lock:
             if name not in self._methods:
                 side = f"{SIDE}/{name}.bin"
                 data = self.checked(side) if side in self.facts["files"] else b""
                 self._methods[name] = choose.load_method(name, data)
+            return self._methods[name]
 
     def _manifest(self) -> bytes:
         try:
