@@ -1,4 +1,4 @@
-"""A change in any source of compiled code renews all of it: a stale cache would write other bytes."""
+"""A change in any source of compiled code renews all of it: a stale one would write other bytes."""
 
 import ast
 import os
