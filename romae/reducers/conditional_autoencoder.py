@@ -114,6 +114,9 @@ class ConditionalCoder(PODCoordinatesCoder):
 class ConditionalAutoencoder(PODAutoencoder):
     """Autoencoder that knows the parameters of the case; see the module.
 
+    ``encode_tensor`` and ``decode_tensor`` work on what ``along(source, case)`` returns: it has the
+    parameters of that case.
+
     Parameters
     ----------
     latent : number of latents k.
@@ -122,9 +125,6 @@ class ConditionalAutoencoder(PODAutoencoder):
     modes, hidden, act : as for :class:`romae.PODAutoencoder`.
     bottleneck, objective, corruption, train, scale : as for every autoencoder, see
         :class:`romae.reducers.autoencoder.Autoencoder`.
-
-    ``encode_tensor`` and ``decode_tensor`` work on what ``along(source, case)`` returns: it has the
-    parameters of that case.
     """
 
     def __init__(
