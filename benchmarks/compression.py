@@ -13,7 +13,8 @@ relative to the range of each field; it is checked here, on the decoded float32 
 Each row records `code`, a digest of romae/archive/*.py, and `date`.
 Rows: `whole` codes a trajectory as one chunk, `64` has a key frame every 64 snapshots, `quarter`
 learns on the first quarter of the snapshots and codes the unseen rest (ratio on the rest).
-Speeds are MB/s of float32 on one thread, learning not included except for `auto`.
+Speeds are MB of float32 per second of core time (all threads; other jobs do not count), learning
+not included except for `auto`; `wall` has seconds by the clock.
 """
 
 import argparse
@@ -259,16 +260,16 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
         return {"row": row, "note": f"not installed: {error.name}"}
     if code is None:
         return {"row": row, "note": "does not apply"}
-    start = time.perf_counter()
+    clock, start = time.perf_counter(), time.process_time()
     try:
         size, decode = code(x, eps)
     except Exception as error:  # a peer that fails is a result; ours are tested elsewhere
         if row.startswith("romae"):
             raise
         return {"row": row, "note": f"failed: {error}"}
-    middle = time.perf_counter()
+    middle, clocked = time.process_time(), time.perf_counter()
     y = decode()
-    end = time.perf_counter()
+    end, last = time.process_time(), time.perf_counter()
     bound = eps.reshape(-1, *(1,) * (x.ndim - 2))
     worst = float(np.max(np.abs(y.astype(np.float64) - x.astype(np.float64)) / bound))
     return {
@@ -279,6 +280,7 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
         "held": worst <= 1.0,
         "in": x.nbytes / 1e6 / (middle - start),
         "out": x.nbytes / 1e6 / (end - middle),
+        "wall": [clocked - clock, last - clocked],
     }
 
 
@@ -362,7 +364,7 @@ def main() -> None:
     numcodecs_beside_zfpy()
     RESULTS.parent.mkdir(exist_ok=True)
     found: list[dict] = []
-    known = {(f["data"], f["rel"], f["row"]) for f in read()} if given.missing else set()
+    known = {(f["data"], f["rel"], f["row"]) for f in read() if given.missing}
     for name in given.data:
         for rel in given.bounds:
             for result in rows(name, rel, tuple(given.rows), known):
