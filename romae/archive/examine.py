@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from romae.archive import choose
 from romae.archive.bound import read_values
 from romae.archive.chunk import chunk_facts, encode_chunk
 from romae.archive.method import Method
@@ -33,7 +32,8 @@ EXACT = "exact"  # the lossless coder, as manifests name it
 def examine(archive: Archive, source: Snapshots) -> xr.Dataset:
     """``share`` (field, bin): of errors over the bound, NaN for fields that are stored exactly;
 
-    ``nbytes`` (method): of the tried chunks by that method alone, their checksums counted;
+    ``nbytes`` (coder): of the tried chunks by that method alone, their checksums counted, NaN for
+    one that cannot code them (what only encoding needs is not in an archive);
     ``side``: bytes of its side file. ``attrs``: how many chunks were counted and tried.
     """
     each = archive.chunk * len(archive.names) * int(np.prod(archive.shape))
@@ -52,14 +52,14 @@ def examine(archive: Archive, source: Snapshots) -> xr.Dataset:
     total = counts.sum(axis=1, keepdims=True)
     share = np.where(total > 0, counts / np.maximum(total, 1), np.nan)
     edges = np.linspace(-1, 1, BINS + 1)
-    method = ("method", np.sum(nbytes, axis=0), {"units": "byte"})
+    by_coder = ("coder", np.sum(nbytes, axis=0), {"units": "byte"})
     side = [0 if m is None else len(m.to_bytes()) for m in methods.values()]
     return xr.Dataset(
-        {"share": (("field", "bin"), share), "nbytes": method, "side": ("method", side)},
+        {"share": (("field", "bin"), share), "nbytes": by_coder, "side": ("coder", side)},
         coords={
             "field": list(archive.names),
             "bin": (edges[1:] + edges[:-1]) / 2,
-            "method": list(methods),
+            "coder": list(methods),
         },
         attrs={
             "chunks": len(archive.items),
@@ -104,15 +104,17 @@ def _methods(archive: Archive) -> dict[str, Method | None]:
 
 def _code(
     archive: Archive, source: Snapshots, item: Item, methods: list[Method | None]
-) -> list[int]:
+) -> list[float]:
     """Bytes of one chunk by each method."""
     start, stop = chunk_range(item, archive.lengths, archive.chunk)
     x = read_values(source, start, stop, item[0])
     eps = np.array([f.eps for f in chunk_facts(archive.payload(item)).fields])
-    return [
-        len(encode_chunk(x, eps, [] if m is None else [m], archive.dtypes)) + CRC_BYTES
-        for m in methods
-    ]
+    sizes = []
+    for m in methods:
+        data = encode_chunk(x, eps, [] if m is None else [m], archive.dtypes)
+        coded = m is None or chunk_facts(data).method == m.name or not eps.any()
+        sizes.append(len(data) + CRC_BYTES if coded else np.nan)
+    return sizes
 
 
 def _source_bytes(archive: Archive, item: Item) -> int:

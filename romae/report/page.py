@@ -5,13 +5,17 @@ Nothing on the page is fetched: styles are inline, figures are data URIs, there 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from romae.report.figures.curves import bytes_text
 from romae.report.verdict import rate_text, seconds_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEMPLATE = "template.html.j2"
 
@@ -47,6 +51,17 @@ def render(title: str, subtitle: str, verdict: Sequence[str], sections: Sequence
     return environment.get_template(TEMPLATE).render(
         title=title, subtitle=subtitle, verdict=list(verdict), sections=list(sections)
     )
+
+
+def picture(folder: Path, name: str, figure: "Figure", alt: str, caption: str) -> Picture:
+    """``figure`` for the page; written to ``folder`` as ``name``.svg and .png, too."""
+    from romae.report.figures.style import data_uri, png, settle, svg
+
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+    text = svg(settle(figure))
+    (folder / f"{safe}.svg").write_text(text, encoding="utf-8")
+    (folder / f"{safe}.png").write_bytes(png(figure))
+    return Picture(data_uri(text), alt, caption)
 
 
 def comparison_table(rows: pd.DataFrame) -> dict[str, Any]:

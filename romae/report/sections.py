@@ -11,7 +11,7 @@ from romae.compare.ladders import Rung, ladders
 from romae.fields import Snapshots
 from romae.metrics import ALL
 from romae.progress import track
-from romae.report.page import Picture, Section, comparison_table, forecast_rows
+from romae.report.page import Section, comparison_table, forecast_rows, picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -182,6 +182,9 @@ class Sections:
             "repeats the last snapshot, climatology is the training mean, and a "
             "reconstruction encodes and decodes the truth: what the latents can hold at best."
         )
+        if told := str(self.forecasts.attrs.get("horizons", "")):
+            listed = "; ".join(told.splitlines())
+            section.text.append(f"Horizons stated beforehand, on the validation data: {listed}.")
         self._add(
             section, "forecast-error", forecast_error(self.forecasts),
             "Forecast error over lead time, and valid prediction time of each model.",
@@ -207,10 +210,4 @@ class Sections:
         return names[:MOST_FIELDS]
 
     def _add(self, section: Section, name: str, figure: "Figure", alt: str, caption: str) -> None:
-        from romae.report.figures.style import data_uri, png, settle, svg
-
-        safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
-        text = svg(settle(figure))
-        (self.folder / f"{safe}.svg").write_text(text, encoding="utf-8")
-        (self.folder / f"{safe}.png").write_bytes(png(figure))
-        section.figures.append(Picture(data_uri(text), alt, caption))
+        section.figures.append(picture(self.folder, name, figure, alt, caption))

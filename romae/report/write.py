@@ -2,7 +2,7 @@
 
     report/index.html            everything on one page, nothing fetched
     report/figures/NAME.svg .png
-    report/data/comparison.csv .json .nc, forecasts.csv .json .nc, provenance.json
+    report/data/comparison.csv .json .nc, forecasts.csv .json .nc, archive.json, provenance.json
 
 Written under a temporary name and renamed: there is a whole report or none.
 """
@@ -18,6 +18,7 @@ import xarray as xr
 from romae.compare import write_comparison
 from romae.fields import Snapshots, open_snapshots
 from romae.files import atomic_directory
+from romae.report.archive import Archived, archive_section
 from romae.report.dynamics import dynamics_section
 from romae.report.page import Section, facts, render
 from romae.report.provenance import collect_provenance
@@ -35,6 +36,7 @@ def write_report(
     test: Any,
     forecasts: xr.Dataset | None = None,
     choices: Mapping[str, xr.Dataset] | None = None,
+    archived: Archived | None = None,
     provenance: Mapping[str, Any] | None = None,
     title: str = "Reduced-order models compared",
     overwrite: bool = False,
@@ -43,7 +45,8 @@ def write_report(
 
     ``comparison`` and ``forecasts`` are what :func:`romae.compare` and
     :func:`romae.compare_forecasts` returned for ``models`` and ``test``; ``choices`` maps names to
-    what :func:`romae.compare_dynamics` returned; ``provenance`` is shown
+    what :func:`romae.compare_dynamics` returned; ``archived`` is an archive that was compared with
+    its source; ``provenance`` is shown
     beside what :func:`collect_provenance` finds. What is missing (no POD, no training curve, no
     forecasts) is left out.
 
@@ -56,11 +59,15 @@ def write_report(
         sections = [s for s in maker.make() if s.figures or s.tables]
         for name, ranking in (choices or {}).items():
             sections.insert(-1, dynamics_section(ranking, folder / "figures", name))
+        if archived is not None:
+            sections.insert(-1, archive_section(archived, folder / "figures"))
         origin = {**collect_provenance(), **dict(provenance or {})}
         sections.append(
             Section("provenance", "Provenance", facts=facts(_origin(comparison, origin)))
         )
         sentences = verdict(comparison, forecasts)
+        if archived is not None:
+            sentences.append(archived.sentence())
         html = render(title, _subtitle(snapshots), sentences, sections)
         (folder / PAGE).write_text(html, encoding="utf-8")
         data = folder / "data"
@@ -68,6 +75,9 @@ def write_report(
         write_comparison(comparison, data)
         if forecasts is not None:
             write_comparison(forecasts, data, name="forecasts")
+        if archived is not None:
+            text = json.dumps(archived.to_dict(), indent=2, default=str)
+            (data / "archive.json").write_text(text + "\n", encoding="utf-8")
         text = json.dumps({**origin, "verdict": sentences}, indent=2, default=str)
         (data / "provenance.json").write_text(text + "\n", encoding="utf-8")
     return Path(directory) / PAGE

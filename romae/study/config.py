@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from romae.config import apply_settings, read_dataclass, read_toml
-from romae.errors import OptionError, nearest
+from romae.errors import OptionError, check_whole, nearest
 from romae.kinds import DYNAMICS, REDUCERS, class_name
 
 Table = dict[str, Any]
@@ -114,6 +114,49 @@ class Forecast:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Archive:
+    """``[archive]``: all the data as an archive, compressed and compared with its source.
+
+    Exactly one bound, a number or a table with one for each field, as :func:`romae.compress` takes.
+    """
+
+    rel: float | dict[str, float] | None = None
+    abs: float | dict[str, float] | None = None
+    nrmse: float | dict[str, float] | None = None
+    model: str = AUTO  # auto, none, or the label of a reducer such as pod-ae-2
+    chunk: int | None = None  # snapshots that are decoded together
+
+    def __post_init__(self) -> None:
+        self.check_bound(None)
+        if self.chunk is not None:
+            check_whole("study [archive].chunk", self.chunk)
+
+    @property
+    def reducer(self) -> str | None:
+        """Label of the reducer that predicts the fields, if one was named."""
+        return None if self.model in (AUTO, "none") else self.model
+
+    def bound(self) -> dict[str, float | dict[str, float]]:
+        """The keyword of :func:`romae.compress`."""
+        given = {"rel": self.rel, "abs": self.abs, "nrmse": self.nrmse}
+        return {k: v for k, v in given.items() if v is not None}
+
+    def check_bound(self, fields: Iterable[str] | None) -> None:
+        """One bound, above 0, for ``fields``; None: they are not known yet.
+
+        Raises :class:`OptionError`.
+        """
+        from romae.archive.bound import read_bound
+
+        tables = (v for v in self.bound().values() if isinstance(v, dict))
+        names = list(next(tables, {"": 0})) if fields is None else list(fields)
+        try:
+            read_bound(names, abs=self.abs, rel=self.rel, nrmse=self.nrmse)
+        except OptionError as error:
+            raise OptionError(f"study [archive]: {error}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """``[report]``."""
 
@@ -137,6 +180,7 @@ class Study:
     name: str = "study"
     dynamics: list[DynamicsSpec] = field(default_factory=list)
     forecast: Forecast = field(default_factory=Forecast)
+    archive: Archive | None = None
     report: Report = field(default_factory=Report)
     run: Run = field(default_factory=Run)
 
@@ -159,6 +203,11 @@ class Study:
                     raise OptionError(
                         f"study [[dynamics]] {one.kind}: on = {label!r}. {nearest(label, labels)}"
                     )
+        if self.archive is not None and self.archive.reducer not in (None, *labels):
+            raise OptionError(
+                f"study [archive]: model = {self.archive.model!r}. "
+                f"{nearest(self.archive.model, [AUTO, 'none', *labels])}"
+            )
         _check_once(labels, "[[reducers]]")
         _check_once([p for one in self.dynamics for p in one.labels(labels)], "[[dynamics]]")
 

@@ -6,8 +6,9 @@ compare/                comparison.csv, .json, .nc
 dynamics/<label>.rom    one per reducer and dynamics, reduced models
 dynamics/<label>.choice the ranking by which "auto" chose: dynamics.csv, .json, .nc
 forecast/               forecasts.csv, .json, .nc
+archive/                <study>.romae, archive.json, examined.nc
 report/                 index.html, with the figures and numbers in it
-checkpoints/            of trainings that are under way
+checkpoints/            of trainings and archives that are under way
 study.json              the study as it was read, with all defaults
 """
 
@@ -22,6 +23,7 @@ import romae
 from romae.errors import MissingFileError
 from romae.files import atomic_directory
 from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
+from romae.study.archive import archive_step
 from romae.study.config import AUTO, DynamicsSpec, ReducerSpec, Study
 from romae.study.ledger import Step, key_of
 
@@ -126,6 +128,10 @@ class Plan:
         """Fitted reducers by label, from their files."""
         return {label: self._load(step.output) for label, step in self.fit_steps.items()}
 
+    def reducer(self, label: str) -> Any:
+        """One fitted reducer, from its file."""
+        return self._load(self.fit_steps[label].output)
+
     def _load(self, path: Path) -> Any:
         model = romae.load(path)
         getattr(model, "reducer", model).to(self.study.run.device)
@@ -195,7 +201,8 @@ class Plan:
             self._choose_dynamics(spec, reducer, output)
             return
         dynamics = make_dynamics(spec.kind, self._seeded_dynamics(spec), device=device)
-        model = romae.ReducedModel(reducer, dynamics).fit(self.parts[0], device=device)
+        train, validation, _ = self.parts
+        model = romae.ReducedModel(reducer, dynamics).fit(train, validation, device=device)
         model.save(output, overwrite=True)
 
     def _choose_dynamics(self, spec: DynamicsSpec, reducer: Any, output: Path) -> None:
@@ -212,6 +219,7 @@ class Plan:
         )  # fmt: skip
         name = output.stem
         ranking.attrs["name"] = name
+        model.measure(validation)
         with self._folder(f"dynamics/{name}.choice", "dynamics.nc") as folder:
             write_comparison(ranking, folder, name="dynamics")
         model.save(output, overwrite=True)
@@ -247,19 +255,27 @@ class Plan:
         from romae.compare import write_comparison
 
         wanted, (train, _, test) = self.study.forecast, self.parts
+        models = self.reduced_models()
         found = romae.compare_forecasts(
-            self.reduced_models(),
+            models,
             test,
             wanted.steps,
             wanted.starts,
             train=train,
             threshold=wanted.threshold,
         )
+        told = [f"{name} {m.horizon}" for name, m in models.items() if m.horizon is not None]
+        found.attrs["horizons"] = "\n".join(told)
         with self._folder("forecast", "forecasts.nc") as folder:
             write_comparison(found, folder, name="forecasts")
 
     def _folder(self, name: str, marker: str) -> Any:
         return atomic_directory(self.folder / name, overwrite=True, marker=marker)
+
+    @cached_property
+    def archive_step(self) -> Step:
+        """Only of a study with ``[archive]``."""
+        return archive_step(self)
 
     # -- all of it ------------------------------------------------------------------------
 
@@ -269,6 +285,8 @@ class Plan:
         found = [*self.fit_steps.values(), self.compare_step]
         if self.study.dynamics:
             found += [*self.dynamics_steps.values(), self.forecast_step]
+        if self.study.archive is not None:
+            found.append(self.archive_step)
         return [*found, self.report_step]
 
     @cached_property
@@ -278,6 +296,8 @@ class Plan:
         inputs = [self.compare_step.key]
         if self.study.dynamics:
             inputs.append(self.forecast_step.key)
+        if self.study.archive is not None:
+            inputs.append(self.archive_step.key)
         key = key_of(inputs, vars(self.study.report))
         work: Callable[[], None] = partial(make_report, self)
         return Step("report", key, self.folder / "report", work)

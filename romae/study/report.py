@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from romae.study.archive import read_archived
 from romae.study.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def make_report(plan: "Plan") -> None:
         test=plan.parts[2],
         forecasts=forecasts,
         choices=plan.choices(),
+        archived=read_archived(plan) if study.archive is not None else None,
         provenance=provenance(plan),
         title=study.report.title or study.name,
         overwrite=True,

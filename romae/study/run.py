@@ -9,11 +9,12 @@ from typing import Any
 from romae.errors import MissingFileError, OptionError, nearest
 from romae.files import atomic_file
 from romae.progress import format_seconds
+from romae.study.archive import archive_text, check_model
 from romae.study.config import Study, read_study
 from romae.study.ledger import Ledger, Step
 from romae.study.plan import Plan
 
-STAGES = ("data", "fit", "compare", "dynamics", "forecast", "report")
+STAGES = ("data", "fit", "compare", "dynamics", "forecast", "archive", "report")
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ def run_study(
 ) -> Outcome:
     """Run the study file ``path`` in ``folder`` (``runs/<name>`` otherwise).
 
-    ``until`` names the last stage to do (data, fit, compare, dynamics, forecast, report);
-    ``only`` names one step, as :func:`list_steps` shows them: the tasks of a batch array do
-    one each. Everything that can be wrong without training is found first.
+    ``until`` names the last stage to do (data, fit, compare, dynamics, forecast, archive,
+    report); ``only`` names one step, as :func:`list_steps` shows them: the tasks of a batch array
+    do one each. Everything that can be wrong without training is found first.
     """
     study = read_study(path, settings)
     plan = Plan(study, run_folder(study, folder))
@@ -84,6 +85,8 @@ def step_names(study: Study) -> list[str]:
         names += [f"dynamics/{pair}" for spec in study.dynamics for pair in spec.labels(labels)] + [
             "forecast"
         ]
+    if study.archive is not None:
+        names.append("archive")
     return [*names, "report"]
 
 
@@ -94,6 +97,7 @@ def check_options(plan: Plan) -> None:
     pick_device(plan.study.run.device)
     plan.new_reducers()
     plan.new_dynamics()
+    check_model(plan)
 
 
 def check_data(plan: Plan) -> None:
@@ -101,6 +105,8 @@ def check_data(plan: Plan) -> None:
     train, _, test = plan.parts
     for reducer in plan.new_reducers().values():
         reducer.check_size(train)
+    if plan.study.archive is not None:
+        plan.study.archive.check_bound(plan.snapshots.layout.names)
     if not plan.study.dynamics:
         return
     context = max((dynamics.context for dynamics in plan.new_dynamics()), default=1)
@@ -139,6 +145,9 @@ def _require_before(step: Step, plan: Plan, ledger: Ledger) -> None:
             before = earlier.name == f"fit/{label}"
         if step.name == "forecast" and earlier.name == "compare":
             before = False
+        if step.name == "archive":
+            archive = plan.study.archive
+            before = archive is not None and earlier.name == f"fit/{archive.reducer}"
         if before and not ledger.finished(earlier):
             raise MissingFileError(
                 f"step {step.name!r} needs {earlier.name!r}, which is not finished with these "
@@ -154,6 +163,9 @@ def _outcome(plan: Plan, ledger: Ledger, done: dict[str, bool]) -> Outcome:
         "steps": [{"name": n, "done": was, "seconds": seconds[n]} for n, was in done.items()],
     }
     text = f"{sum(done.values())} of {len(done)} steps done in {format_seconds(worked)}"
+    if "archive" in done:
+        text = f"{archive_text(plan)}\n\n{text}"
+        facts["archive"] = plan.folder / "archive"
     page = plan.folder / "report" / "index.html"
     if "report" in done and page.exists():
         facts["report"] = page

@@ -7,6 +7,7 @@ Only matplotlib's objects are used, never pyplot: no state is kept and nothing i
 """
 
 from romae.report.figures.anomalies import anomaly_maps, anomaly_scores
+from romae.report.figures.archive import archive_errors, archived_field
 from romae.report.figures.calibration import ensemble_calibration
 from romae.report.figures.curves import error_bytes, error_curve, training_curves
 from romae.report.figures.diagnostics import convergence_curves, spectral_modes, spod_spectrum
@@ -24,6 +25,8 @@ from romae.report.figures.sweep import sweep_curve
 __all__ = [
     "anomaly_maps",
     "anomaly_scores",
+    "archive_errors",
+    "archived_field",
     "convergence_curves",
     "dynamics_ranking",
     "energy_spectrum",
