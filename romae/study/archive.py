@@ -98,20 +98,19 @@ def archive_text(plan: "Plan") -> str:
 
 
 def check_model(plan: "Plan") -> None:
-    """Whether the reducer named in ``[archive]`` can code fields at all.
+    """Whether the reducer named in ``[archive]`` can predict fields from themselves alone.
 
     Raises :class:`OptionError`.
     """
-    from romae.archive.choose import codes
+    import romae
 
     label = plan.study.archive.reducer if plan.study.archive else None
-    if label is None:
-        return
-    reducer = plan.new_reducers()[label]
-    if not codes(type(reducer)):
+    reducer = plan.new_reducers()[label] if label is not None else None
+    if isinstance(reducer, romae.ConditionalAutoencoder):
         raise OptionError(
-            f"study [archive]: model = {label!r} is a {type(reducer).__name__}, which cannot code "
-            "an archive. Expected 'auto', which learns what pays for itself, or 'none'."
+            f"study [archive]: model = {label!r} is a {type(reducer).__name__}, which needs the "
+            "parameters of a case, and chunks of an archive do not carry them. Expected another "
+            "reducer, 'auto', which learns what pays for itself, or 'none'."
         )
 
 
