@@ -16,7 +16,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from romae.archive.reading import Archive, take
-from romae.archive.template import read_template
+from romae.archive.template import read_template, typed_attributes
 from romae.errors import OptionError
 
 
@@ -49,10 +49,15 @@ def open_fields(
         variable = xr.Variable(dims, indexing.LazilyIndexedArray(array), dict(about["attrs"]))
         variable.encoding = _encoding(about, array)
         fields[name] = variable
+    types = facts.get("types", {})
+    variables = {**fields, **dataset.variables}
+    listed = dict.fromkeys([n for n in facts.get("order", []) if n in variables] + [*variables])
+    for name, variable in variables.items():
+        variable.attrs = typed_attributes(variable.attrs, types.get(str(name), {}))
     whole = xr.Dataset(
-        {**fields, **{n: dataset.variables[n] for n in dataset.data_vars}},
-        coords={n: dataset.variables[n] for n in dataset.coords},
-        attrs=dataset.attrs,
+        {n: variables[n] for n in listed if n not in dataset.coords},
+        coords={n: variables[n] for n in listed if n in dataset.coords},
+        attrs=typed_attributes(dataset.attrs, types.get("", {})),
     )
     limits = [d for d in facts["unlimited"] if d in whole.dims]
     whole.encoding = {"source": archive.path, **({"unlimited_dims": set(limits)} if limits else {})}

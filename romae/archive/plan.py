@@ -218,6 +218,8 @@ def _fill(
         "case_source": layout.case,
         "groups": [name for name, _ in template.groups],
         "encodings": lost,
+        "order": template.order,
+        "types": template.types,
         "unlimited": template.unlimited,
         "left_out": template.left_out,
         "source": {

@@ -29,6 +29,7 @@ from romae.fields.state import plain
 from romae.fields.summary import human_bytes
 
 KEPT = ("dtype", "_FillValue", "units", "calendar", "scale_factor", "add_offset")
+NETCDF = ("char_dim_name",)  # encodings that Zarr refuses, for those who write netCDF again
 SMALL = 2**20  # bytes of a further variable that is stored whatever the size of the fields
 SHARE = 0.01  # of the fields' bytes: up to here too
 
@@ -37,7 +38,9 @@ SHARE = 0.01  # of the fields' bytes: up to here too
 class Template:
     """``groups``: name and Dataset; ``left_out``: variables that are not in the archive, and why;
 
-    ``dims``: dimensions of each field when opened; ``case_dim``: the one over cases, if any.
+    ``dims``: dimensions of each field when opened; ``case_dim``: the one over cases, if any;
+    ``order``: names of all variables as the source has them; ``types``: {variable or "":
+    {attribute: numpy type}} of those whose type JSON does not keep (flag_values, valid_range).
     """
 
     groups: list[tuple[str, xr.Dataset]]
@@ -45,6 +48,8 @@ class Template:
     dims: dict[str, list[str]]
     case_dim: str | None
     unlimited: list[str] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
+    types: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def make_template(snapshots: Snapshots) -> Template:
@@ -67,7 +72,29 @@ def make_template(snapshots: Snapshots) -> Template:
         else:
             groups = [(str(i), part) for i, part in enumerate(each)]
     unlimited = sorted(map(str, first.encoding.get("unlimited_dims") or ()))
-    return Template(groups, left_out, dims, case_dim, unlimited)
+    order = [str(n) for n in first.variables if n not in left_out]
+    return Template(groups, left_out, dims, case_dim, unlimited, order, _attribute_types(first))
+
+
+def _attribute_types(dataset: xr.Dataset) -> dict[str, dict[str, str]]:
+    attrs = {"": dataset.attrs} | {str(n): v.attrs for n, v in dataset.variables.items()}
+    found = {name: {str(k): _type_lost(v) for k, v in each.items()} for name, each in attrs.items()}
+    return {
+        n: kept for n, types in found.items() if (kept := {k: t for k, t in types.items() if t})
+    }
+
+
+def _type_lost(value: Any) -> str:
+    """The numpy type of an attribute that would come back from JSON as another; "" otherwise."""
+    if not isinstance(value, np.ndarray | np.generic) or value.dtype.kind not in "fiub":
+        return ""
+    whole = isinstance(value, np.generic) and np.asarray(value.item()).dtype == value.dtype
+    return "" if whole else value.dtype.str
+
+
+def typed_attributes(attrs: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    """``attrs`` with the numpy types of the source: [0, 1] as the int8 that the flags have."""
+    return {k: np.asarray(v).astype(types[k])[()] if k in types else v for k, v in attrs.items()}
 
 
 def _dims(source: Sequence[str], time: str, space: Sequence[str]) -> list[str]:
@@ -171,7 +198,10 @@ def write_template(groups: Sequence[tuple[str, xr.Dataset]], folder: Path) -> di
     lost: dict[str, Any] = {}
     for mode, (name, dataset) in zip(_modes(), groups, strict=False):
         clean = _storable(dataset)
-        wanted = {str(n): dict(v.encoding) for n, v in clean.variables.items()}
+        wanted = {
+            str(n): v.encoding | _only(dataset.variables[n].encoding, NETCDF)
+            for n, v in clean.variables.items()
+        }
         _write(clean, folder, name, mode)
         found = _reopen(folder, name)
         if changed := _changed(clean, found):
@@ -199,19 +229,23 @@ def _modes() -> Iterator[Any]:
 
 
 def _storable(dataset: xr.Dataset) -> xr.Dataset:
-    """A copy with the encodings that matter and plain attributes."""
-    copy = dataset.copy()
+    """A copy in memory with the encodings that matter and plain attributes."""
+    copy = dataset.compute()
     copy.attrs = plain(dataset.attrs)
     copy.encoding = {}
     for variable in copy.variables.values():
         variable.attrs = plain(variable.attrs)
-        kept = {k: v for k, v in variable.encoding.items() if k in KEPT}
-        if variable.dtype.kind in "OUS":
+        kept = _only(variable.encoding, KEPT)
+        if variable.dtype.kind in "OUS" and "units" not in kept:  # text; cftime dates have units
             kept.pop("dtype", None)
         if variable.dtype.kind == "f":
             kept.setdefault("_FillValue", None)  # xarray would invent one
         variable.encoding = kept
     return copy
+
+
+def _only(encoding: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {k: v for k, v in encoding.items() if k in names}
 
 
 def _other_encodings(wanted: dict[str, dict[str, Any]], found: xr.Dataset) -> dict[str, Any]:
@@ -303,7 +337,7 @@ def read_template(
     for name, variable in dataset.variables.items():
         if variable.nbytes <= SMALL and name not in dataset.xindexes:
             variable.load()
-        kept = {k: v for k, v in variable.encoding.items() if k in KEPT}
+        kept = _only(variable.encoding, KEPT)
         variable.encoding = {**kept, **encodings.get(group, {}).get(str(name), {})}
     dataset.encoding = {}
     return dataset

@@ -1,0 +1,69 @@
+"""Sources as programs write them, odd and legal: the archive gives back what was there."""
+
+import netCDF4
+import numpy as np
+import pytest
+import xarray as xr
+
+import romae
+
+
+@pytest.fixture
+def ocean(tmp_path):
+    """A packed ocean model's file: noleap calendar, bounds of times, typed attributes, text."""
+    path, rng = tmp_path / "ocean.nc", np.random.default_rng(0)
+    with netCDF4.Dataset(path, "w") as file:
+        for name, size in (("time", None), ("lat", 5), ("lon", 7), ("nv", 2), ("letters", 8)):
+            file.createDimension(name, size)
+        station = file.createVariable("station", "S1", ("letters",))
+        station[:] = netCDF4.stringtochar(np.array(["Helgolan"], "S8"))[0]
+        bounds = file.createVariable("time_bnds", "f8", ("time", "nv"))
+        time = file.createVariable("time", "i4", ("time",))
+        time.setncatts(
+            {"units": "days since 1990-01-01", "calendar": "noleap", "bounds": bounds.name}
+        )
+        quality = file.createVariable("quality", "i1", ("lat", "lon"))
+        quality.setncatts({"flag_values": np.array([0, 1], "i1"), "flag_meanings": "good bad"})
+        temp = file.createVariable("temp", "f4", ("time", "lat", "lon"), fill_value=1e20)
+        temp.setncatts({"units": "degC", "valid_range": np.array([-5, 40], "f4")})
+        file.setncatts({"levels": np.array([1, 2], "i2"), "title": "océan"})
+        time[:], quality[:] = 3650 + np.arange(12), 1
+        bounds[:] = time[:][:, None] + [-0.5, 0.5]
+        temp[:] = 15 + rng.normal(size=(12, 5, 7)).cumsum(0)
+    return path
+
+
+def encoding(variable, *names):
+    return {n: variable.encoding.get(n) for n in names}
+
+
+@pytest.mark.parametrize("chunks", [None, {"time": 5}])
+def test_bounds_of_cftime_types_of_attributes_and_order_come_back(tmp_path, ocean, chunks):
+    """In memory by dask, too: bounds of dates are dask arrays of objects there."""
+    romae.compress(xr.open_dataset(ocean, chunks=chunks), tmp_path / "a", rel=1e-3, chunk=5)
+    source, back = xr.open_dataset(ocean), xr.open_dataset(tmp_path / "a")
+    assert list(back.data_vars) == list(source.data_vars)
+    xr.testing.assert_identical(back.drop_vars("temp").load(), source.drop_vars("temp").load())
+    for a, b in ((source, back), *((source[n], back[n]) for n in source.variables)):
+        assert {k: np.asarray(v).dtype for k, v in b.attrs.items()} == {
+            k: np.asarray(v).dtype for k, v in a.attrs.items()
+        }
+    assert back.time_bnds.encoding["dtype"] == source.time_bnds.encoding["dtype"] == "f8"
+
+
+def test_decompressed_netcdf_declares_what_the_source_declares(tmp_path, ocean):
+    romae.compress(ocean, tmp_path / "a.romae", abs=1e-3)
+    romae.decompress(tmp_path / "a.romae", tmp_path / "back.nc")
+    with netCDF4.Dataset(ocean) as a, netCDF4.Dataset(tmp_path / "back.nc") as b:
+        assert set(a.variables) == set(b.variables)
+        assert b.dimensions["time"].isunlimited()
+        assert "letters" in b.dimensions
+        assert b.levels.dtype == a.levels.dtype
+        for name, one in a.variables.items():
+            other = b.variables[name]
+            assert (other.dimensions, other.dtype) == (one.dimensions, one.dtype)
+            for key in one.ncattrs():
+                np.testing.assert_array_equal(other.getncattr(key), one.getncattr(key))
+                assert (
+                    np.asarray(other.getncattr(key)).dtype == np.asarray(one.getncattr(key)).dtype
+                )
