@@ -12,12 +12,13 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import xarray as xr
 
 from romae import dynamics as dynamics_module
 from romae import reducers as reducers_module
 from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
-from romae.conventions import CASE, MEMBER, TIME
+from romae.conventions import CASE, TIME
 from romae.dynamics import Dynamics
 from romae.dynamics.base import LEFT, OUTSIDE
 from romae.dynamics.resampling import resample as even
@@ -25,6 +26,7 @@ from romae.errors import BundleError, DataError, OptionError, check_option, near
 from romae.fields import Snapshots, open_snapshots
 from romae.horizon import Horizon
 from romae.reducers import Reducer
+from romae.reducers.decoding import decode_to_file
 from romae.reducers.labels import other_axis
 
 Source = Any
@@ -80,7 +82,9 @@ class ReducedModel:
             # Looked up by name: comparisons live on a higher floor.
             choose = import_module("romae.compare.dynamics").choose
             self.dynamics, self.choice, _ = choose(self.reducer, snapshots, held_out)
-            self.horizon = None if held_out is None else self._measure(held_out, None, None)
+            self.horizon = None
+            if held_out is not None:
+                self.measure(held_out)
             return self
         params = snapshots.params
         latents: xr.DataArray | list[xr.DataArray] = self._training_latents(snapshots)
@@ -89,7 +93,9 @@ class ReducedModel:
                 raise OptionError("fit got resample and inputs. Expected one; resample before.")
             latents, params = self._even(latents, params, resample)
         self.dynamics.fit(latents, params=params, inputs=inputs)
-        self.horizon = None if held_out is None else self._measure(held_out, inputs, resample)
+        self.horizon = None
+        if held_out is not None:
+            self.measure(held_out, inputs=inputs, resample=resample)
         return self
 
     def _training_latents(self, snapshots: Snapshots) -> xr.DataArray | list[xr.DataArray]:
@@ -107,12 +113,23 @@ class ReducedModel:
         table = None if params is None else params.iloc[rows].reset_index(drop=True)
         return [piece for pieces in found for piece in pieces], table
 
-    def _measure(self, validation: Snapshots, inputs: Any, resample: Any) -> Horizon | None:
-        latents: Any = self._training_latents(validation)
-        params = validation.params
+    def measure(
+        self, validation: Source, *, inputs: Any = None, resample: Any = None
+    ) -> Horizon | None:
+        """Measure :attr:`horizon` on unseen data; None when they are too short.
+
+        ``inputs`` and ``resample`` as in :meth:`fit`. Uneven times are resampled to the step of the
+        dynamics.
+        """
+        held_out = open_snapshots(validation)
+        latents: Any = self._training_latents(held_out)
+        params, dt = held_out.params, self.dynamics.dt
+        if resample is None and not dt.even:
+            resample = dt.size if dt.kind == "number" else np.timedelta64(int(dt.size), "ns")
         if resample is not None:
             latents, params = self._even(latents, params, resample)
-        return Horizon.measure(self.dynamics, _cases(latents), params, inputs)
+        self.horizon = Horizon.measure(self.dynamics, _cases(latents), params, inputs)
+        return self.horizon
 
     def encode(self, data: Source) -> xr.DataArray:
         """Latents of ``data``: see :meth:`Reducer.encode`."""
@@ -123,22 +140,14 @@ class ReducedModel:
     ) -> xr.Dataset:
         """Fields of ``latents``, in memory or in the file ``to``: see :meth:`Reducer.decode`.
 
-        Latents of an ensemble give fields with a first dimension ``member``, in memory.
+        Latents of an ensemble give fields with a first dimension ``member``. What ``latents`` say
+        of trust in a forecast (see :meth:`forecast`) becomes attributes of the fields.
         """
-        if MEMBER not in latents.dims:
-            return self.reducer.decode(latents, to=to, overwrite=overwrite)
-        if to is not None:
-            raise OptionError(
-                f"fields of {latents.sizes[MEMBER]} members do not go to a file as they are made. "
-                "Expected one member: .isel(member=0), or .mean('member'); or no `to`."
-            )
-        each = [
-            self.reducer.decode(latents.isel({MEMBER: i}, drop=True))
-            for i in range(latents.sizes[MEMBER])
-        ]
-        return xr.concat(
-            each, latents[MEMBER], data_vars="all", coords="minimal", compat="override"
-        )
+        told = {n: latents.attrs[n] for n in TRUST if n in latents.attrs}
+        if to is None:
+            return self.reducer.decode(latents).assign_attrs(told)
+        self.reducer.check_latents(latents)
+        return decode_to_file(self.reducer, latents, to, overwrite=overwrite, attrs=told)
 
     def forecast(
         self,
@@ -160,8 +169,7 @@ class ReducedModel:
         ``left_training_range_at`` and ``outside_training_range``.
         """
         z = self.forecast_latents(history, steps, **options)
-        fields = self.decode(z, to=to, overwrite=overwrite)
-        return fields.assign_attrs({n: z.attrs[n] for n in TRUST if n in z.attrs})
+        return self.decode(z, to=to, overwrite=overwrite)
 
     def forecast_latents(
         self, history: Source, steps: int | None = None, **options: Any
@@ -241,10 +249,11 @@ def load(path: PathLike) -> Any:
         model.choice, told = bundle[0].get("choice", []), bundle[0].get("horizon")
         model.horizon = None if told is None else Horizon(**told)
         return model
-    return _find_class(bundle_class(bundle[0])).from_bundle(bundle)
+    return find_class(bundle_class(bundle[0])).from_bundle(bundle)
 
 
-def _find_class(label: str) -> Any:
+def find_class(label: str) -> Any:
+    """Class that :func:`romae.bundle.bundle_class` named; :class:`BundleError` for unknown ones."""
     module, _, name = label.rpartition(":")
     if not module:
         for home in (reducers_module, dynamics_module):

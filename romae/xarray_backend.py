@@ -33,6 +33,7 @@ class RomaeBackendEntrypoint(BackendEntrypoint):
         "decode_timedelta",
         "case",
         "cache_bytes",
+        "model",
     )
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
@@ -52,18 +53,20 @@ class RomaeBackendEntrypoint(BackendEntrypoint):
         decode_timedelta: Any = None,
         case: int | None = None,
         cache_bytes: int | None = None,
+        model: Any = None,
     ) -> xr.Dataset:
         """The archive as a Dataset.
 
         ``case``: only this case; needed where the cases have times of their own.
         ``cache_bytes``: of decoded chunks to keep for this Dataset; all archives of a process share
-        256 MiB otherwise. The other arguments are those of ``xr.open_dataset``; fields are decoded
-        numbers, so masking and scaling concerns the other variables only.
+        256 MiB otherwise. ``model``: where the model lies that the archive refers to. The other
+        arguments are those of ``xr.open_dataset``; fields are decoded numbers, so masking and
+        scaling concerns the other variables only.
         """
         from romae.archive.dataset import open_fields
         from romae.archive.reading import Archive
 
-        archive = Archive(filename_or_obj, cache_bytes=cache_bytes)
+        archive = Archive(filename_or_obj, cache_bytes=cache_bytes, model=model)
         drop = [drop_variables] if isinstance(drop_variables, str) else list(drop_variables or ())
         options = {
             "mask_and_scale": mask_and_scale,

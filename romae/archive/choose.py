@@ -3,9 +3,10 @@
     candidates(snapshots, eps, model) -> [Method, ...]        tried on every chunk, fewest bytes win
 
 ``model=None`` learns nothing: splines and the lossless coder. ``"auto"`` also fits what may pay for
-itself, on a sample of whole chunks spread over the data. A method of one's own, or a fitted
-reducer, is tried beside the splines. Side information is stored once and counted, so with b_m the
-bytes of a sample chunk by method m, b_0 those by the methods kept so far, a fitted m stays only if
+itself, on a sample of whole chunks spread over the data; a fitted reducer is tried beside all that.
+A method of one's own is tried beside the splines. Side information is stored once and counted, so
+with b_m the bytes of a sample chunk by method m, b_0 those by the methods kept so far, a fitted m
+stays only if
 
     (chunks in all / chunks in the sample) Σ max(0, b_0 - b_m)  >  bytes of its side information.
 """
@@ -37,9 +38,10 @@ def classes() -> dict[str, type[Method]]:
     from romae.archive.coded_pod import CodedPOD
     from romae.archive.equation import Equation
     from romae.archive.spline import Spline
+    from romae.archive.network import Network
     from romae.archive.stencil import Stencil
 
-    found: list[type[Method]] = [Spline, CodedPOD, Equation, Stencil]
+    found: list[type[Method]] = [Spline, CodedPOD, Equation, Stencil, Network]
     return {c.name: c for c in found}
 
 
@@ -71,13 +73,17 @@ def candidates(
     found = [c.from_bytes(b"") for n, c in classes().items() if n == "spline"]
     if model is None or not eps.any():
         return found
-    if model != "auto":
+    given = model if isinstance(model, GivenModel) else None
+    if given is None and not _is_auto(model):
         method = as_method(model)
         return [m for m in found if m.name != method.name] + [method]
     sample = take_sample(snapshots, eps, chunk, dtypes)
     with track(None, "fitting methods"):
         fitted = [m for m in fit_methods(snapshots, sample) if m is not None]
         return keep_paying(found, fitted, sample)
+        if given is not None:
+            found_network = _fit_given(given, sample, eps)
+            fitted += [] if found_network is None else [found_network]
 
 
 @dataclass
@@ -128,6 +134,12 @@ def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
 
 
 def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:
+def _fit_given(given: GivenModel, sample: Sample, eps: np.ndarray) -> Method | None:
+    from romae.archive.network_fit import fit_network
+
+    return fit_network(given.reducer, sample.runs, eps, sample.share, given.parent)
+
+
     """``base`` and those of ``fitted`` that save more bytes than they bring, best first."""
     step = max(1, len(sample.runs) // TRIED_CHUNKS)
     runs = sample.runs[::step][:TRIED_CHUNKS]
@@ -164,13 +176,19 @@ def as_method(model: Any) -> Method:
     what = repr(model) if isinstance(model, str | os.PathLike) else type(model).__name__
     raise OptionError(
         f"model={what} cannot predict fields for an archive. Expected 'auto', None (none on the "
-        "command line) or a method of romae.archive"
+        "command line), a fitted reducer, the path of a saved one, or a method of romae.archive"
     )
 
 
 def describe_model(model: Any) -> str:
     """``model`` in the plan: equal words, equal bytes."""
-    if model is None or model == "auto":
+    if model is None or _is_auto(model):
         return str(model).lower()
     method = as_method(model)
+def _is_auto(model: Any) -> bool:
+    return isinstance(model, str) and model == "auto"
+
+
     return f"{method.name} {sha256(method.to_bytes())[:16]}"
+    if isinstance(model, GivenModel):
+        return model.describe()

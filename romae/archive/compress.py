@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from romae.archive.bound import Bound, Given, read_bound
 from romae.archive.finish import finish, missing_chunks, publish, read_manifest
+from romae.archive.given import read_model
 from romae.archive.plan import (
     Item,
     Plan,
@@ -60,6 +61,7 @@ def compress(
     rel: Given = None,
     nrmse: Given = None,
     model: Any = "auto",
+    embed: bool = True,
     chunk: int | None = None,
     overwrite: bool = False,
     part: Part = None,
@@ -73,8 +75,11 @@ def compress(
     abs, rel, nrmse : exactly one bound, a number or one per field, {"u": 1e-3, "p": 0.5}
         abs: largest error in the field's unit. rel: largest error over the field's range (highest
         minus lowest value). nrmse: rms error over the range, kept in every chunk.
-    model : "auto", None or a method of romae.archive
-        What predicts the fields: whatever pays for itself, nothing that is learned, or this.
+    model : "auto", None, a fitted reducer, the path of a saved one, or a method of romae.archive
+        What predicts the fields: whatever pays for itself; nothing that is learned; a reducer as
+        one more candidate, kept if it pays.
+    embed : whether the archive holds the decoder of a reducer. False, with a path, for a model
+        that several archives share: they refer to it, and open only where it is found.
     chunk : snapshots per chunk, at most. Default: 64, fewer where they would exceed 64 MiB.
         Reading one snapshot decodes one chunk.
     overwrite : replace an archive that stands at ``path``.
@@ -88,7 +93,9 @@ def compress(
 
     Raises
     ------
-    OptionError : no bound, several, one that is not above 0, an unknown field.
+    OptionError : no bound, several, one that is not above 0, an unknown field, a model that cannot
+        predict fields.
+    GridMismatchError : a reducer of other fields, grid or mask.
     PathExistsError : something is at ``path``, or an unfinished archive of other data or bounds.
     UnwritableFileError : the disk is full; the same call goes on when there is room.
 
@@ -110,6 +117,7 @@ def compress(
         check_whole("chunk", chunk)
     share = _check_part(part, client)
     _check_target(target, overwrite, allow_archive=part is not None)
+    model = read_model(model, embed, snapshots.layout, target.parent)
     request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
     goal = Goal(target, request, _identity(target) if overwrite else None)
     with _explained(partial_folder(target)):

@@ -16,6 +16,7 @@ import json
 import math
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from romae.archive.store import (
     MANIFEST,
     PLAN,
     SIDE,
+    TOOLS,
     chunk_name,
     is_temporary,
     list_files,
@@ -72,9 +74,6 @@ def finish(plan: Plan, target: Path, *, overwrite: bool = False) -> list[Item]:
     for name in list_files(plan.folder):
         if is_temporary(name):
             plan.path(name).unlink(missing_ok=True)
-    for side in [plan.path(SIDE)]:
-        if side.is_dir() and not any(side.iterdir()):
-            side.rmdir()
     put_file(plan.path(MANIFEST), make_manifest(plan, summary))
     publish(plan.folder, target, overwrite=overwrite)
     return []
@@ -83,6 +82,10 @@ def finish(plan: Plan, target: Path, *, overwrite: bool = False) -> list[Item]:
 def publish(folder: Path, target: Path, *, overwrite: bool = False) -> None:
     """Rename the finished ``folder``; with ``overwrite``, what is at ``target`` is replaced."""
     (folder / PLAN).unlink(missing_ok=True)
+    for tools in (folder / SIDE).glob(f"*{TOOLS}"):
+        tools.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty, or not there
+        (folder / SIDE).rmdir()
     _fsync_tree(folder)
     if overwrite and target.exists():
         _swap_in(folder, target)
@@ -133,7 +136,7 @@ def make_manifest(plan: Plan, summary: Summary) -> bytes:
     files = {
         name: plan.path(name)
         for name in list_files(plan.folder)
-        if name not in (PLAN, MANIFEST) and not _is_chunk(name)
+        if name not in (PLAN, MANIFEST) and not _is_chunk(name) and not name.endswith(TOOLS)
     }
     side = sum(p.stat().st_size for n, p in files.items() if n.startswith(f"{SIDE}/"))
     rest = sum(p.stat().st_size for p in files.values()) - side
@@ -145,16 +148,29 @@ def make_manifest(plan: Plan, summary: Summary) -> bytes:
         "files": {n: sha256(p.read_bytes()) for n, p in files.items()},
         "chunks": summary.digest.hexdigest(),
     }
+    if parent := _parent(plan):
+        document["parent"] = parent
     source, total = facts["source"]["bytes"], 0
     while True:  # the manifest counts itself
         parts = {"chunks": summary.bytes, "side": side, "other": rest + total}
         parts["total"] = sum(parts.values())
         document["bytes"] = {**parts, "other": rest + total}
         document["ratio"] = round(source / parts["total"], 4)
+        if parent:
+            whole = parts["total"] + parent["nbytes"]
+            document["ratio_with_parent"] = round(source / whole, 4)
         data = seal_manifest(document)
         if len(data) <= total:
             return data + b"\n" * (total - len(data))
         total = len(data)
+
+
+def _parent(plan: Plan) -> dict[str, Any]:
+    """The model that the archive refers to: path, digest and bytes; empty without one."""
+    from romae.archive.network import Network
+
+    side = plan.path(f"{SIDE}/{Network.name}.bin")
+    return Network.parent(side.read_bytes()) if side.exists() else {}
 
 
 def seal_manifest(document: dict[str, Any]) -> bytes:

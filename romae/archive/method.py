@@ -10,6 +10,7 @@ every value and stores what missed. So a method need not be careful, only good, 
 decoding.
 """
 
+import os
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
@@ -52,6 +53,18 @@ class Method(ABC):
         """
 
     def to_bytes(self) -> bytes:
+    def tools(self) -> bytes:
+        """What :meth:`encode` needs beyond :meth:`to_bytes`; gone when the archive is finished."""
+        return b""
+
+    def take_tools(self, data: bytes) -> None:  # noqa: B027  most methods need none
+        """Take what :meth:`tools` gave."""
+
+    def settle(  # noqa: B027
+        self, folder: str, model: str | os.PathLike[str] | None = None
+    ) -> None:
+        """Told, before it decodes, the folder an archive lies in and a model that a user names."""
+
         """Side information that all chunks share, counted in the archive's size."""
         return b""
 

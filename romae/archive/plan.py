@@ -31,7 +31,7 @@ import numpy as np
 from romae.archive import choose
 from romae.archive.bound import Bound, measure_ranges, stored_dtypes
 from romae.archive.method import Method
-from romae.archive.store import CODED, LABELS, PLAN, SIDE, put_file, sha256
+from romae.archive.store import CODED, LABELS, PLAN, SIDE, TOOLS, put_file, sha256
 from romae.archive.template import make_template, write_template
 from romae.errors import ArchiveError, PathExistsError
 from romae.fields.snapshots import Snapshots
@@ -201,6 +201,8 @@ def _fill(
             "eps": float(eps[c]),
             "range": [float(ranges.low[c]), float(ranges.high[c])],
             "special": int(ranges.special[c]),
+        if tools := method.tools():
+            put_file(folder / SIDE / f"{method.name}{TOOLS}", tools)
         }
         for c, f in enumerate(layout.fields)
     }

@@ -8,6 +8,7 @@ for is decoded by one of them. Every byte that is decoded was checked against it
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -20,6 +21,7 @@ from romae.archive import choose
 from romae.archive.chunk import ChunkFacts, chunk_facts, decode_chunk
 from romae.archive.finish import read_manifest
 from romae.archive.method import Method
+from romae.archive.parent import Parent
 from romae.archive.plan import Item, chunk_items, chunk_range
 from romae.archive.store import LABELS, MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
 from romae.archive.times import case_times
@@ -84,22 +86,27 @@ class Archive:
 
     ``facts``: the manifest, as a dict; ``names``: of the fields; ``lengths``: snapshots of each
     case; ``chunk``: snapshots that are decoded together. Safe to use from several threads; a copy
-    that was pickled opens the path again.
+    that was pickled opens the path again. ``model``: where the model lies that an archive shares
+    with others, if neither at its recorded place nor beside the archive.
 
     Raises :class:`~romae.errors.MissingFileError` without an archive at ``path``, and
     :class:`ArchiveError` when its manifest is damaged or it is of a newer version.
     """
 
-    def __init__(self, path: PathLike, *, cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: PathLike, *, cache_bytes: int | None = None, model: PathLike | None = None
+    ) -> None:
         self.store = Store(path)
-        self.cache_bytes = cache_bytes
+        self.cache_bytes, self.model = cache_bytes, model
         self.facts = read_manifest(self._manifest(), self.store.path)
         self.cache = _CACHE if cache_bytes is None else ChunkCache(cache_bytes)
         self._methods: dict[str, Method] = {}
         self._lock = threading.Lock()
+        if "parent" in self.facts:  # found now, or not at all
+            Parent(**self.facts["parent"]).found(os.path.dirname(self.path), model)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.store.path, self.cache_bytes)
+        return _reopen, (self.store.path, self.cache_bytes, self.model)
 
     @property
     def path(self) -> str:
@@ -240,7 +247,9 @@ class Archive:
             if name not in self._methods:
                 side = f"{SIDE}/{name}.bin"
                 data = self.checked(side) if side in self.facts["files"] else b""
-                self._methods[name] = choose.load_method(name, data)
+                method = choose.load_method(name, data)
+                method.settle(os.path.dirname(self.path), self.model)
+                self._methods[name] = method
             return self._methods[name]
 
     def _manifest(self) -> bytes:
@@ -257,8 +266,8 @@ class Archive:
         )
 
 
-def _reopen(path: str, cache_bytes: int | None) -> Archive:
-    return Archive(path, cache_bytes=cache_bytes)
+def _reopen(path: str, cache_bytes: int | None, model: PathLike | None) -> Archive:
+    return Archive(path, cache_bytes=cache_bytes, model=model)
 
 
 def take(

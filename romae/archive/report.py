@@ -8,6 +8,8 @@ from typing import Any
 
 from romae.fields.summary import human_bytes
 
+SHARED = ("parent", "ratio_with_parent")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -54,7 +56,8 @@ class Report:
         if self.manifest is None:
             return own
         kept = ("ratio", "bytes", "source", "bound", "variables", "methods", "chunk", "left_out")
-        return own | {k: self.manifest[k] for k in kept}
+        shared = {k: self.manifest[k] for k in SHARED if k in self.manifest}
+        return own | {k: self.manifest[k] for k in kept} | shared
 
     def __str__(self) -> str:
         if self.manifest is None:
@@ -78,6 +81,15 @@ def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
         f"  {parts}, coordinates and description {human_bytes(sizes['other'])}",
         f"  {methods}, {manifest['chunk']} snapshots each",
     ]
+    if parent := manifest.get("parent"):
+        lines.append(
+            f"  with the model {parent['path']}, {human_bytes(parent['nbytes'])}, which is not in "
+            f"it: {manifest['ratio_with_parent']:.4g} times smaller if it is counted here"
+        )
+    if manifest["model"].startswith("network ") and "network" not in manifest["methods"]:
+        lines.append(
+            "  the model given won no chunk: others were smaller, or it saved less than it weighs"
+        )
     lines += [f"  left out: {n} {why}" for n, why in manifest["left_out"].items()]
     return lines
 

@@ -26,6 +26,7 @@ from romae.files import is_archive
 
 MANIFEST = BUNDLE_FILE
 CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
+TOOLS = ".tools"  # ending of what a method needs to encode only; the unfinished archive has it
 CRC_BYTES = 4
 LOCAL_HEADER = 30  # bytes before the name in a ZIP entry
 PathLike = str | os.PathLike[str]

@@ -28,9 +28,16 @@ _BOUND = "E or U=E,V=E"
 @click.option(
     "--model",
     default="auto",
-    metavar="auto|none",
+    metavar="auto|none|MODEL.rom",
     show_default=True,
-    help="auto: learn what pays for itself; none: learn nothing, which is faster.",
+    help="auto: learn what pays for itself; none: learn nothing, which is faster; a saved model: "
+    "try its decoder, too.",
+)
+@click.option(
+    "--embed/--no-embed",
+    default=True,
+    show_default=True,
+    help="Put the decoder of the model into the archive, or refer to its file.",
 )
 @click.option(
     "--chunk",
@@ -52,6 +59,7 @@ def compress(
     abs_: str | None,
     nrmse: str | None,
     model: str,
+    embed: bool,
     chunk: int | None,
     part: str | None,
     data: DataOptions,
@@ -62,6 +70,7 @@ def compress(
     \b
     romae compress wake.nc -o wake.romae --rel 1e-3
     romae compress "run-*.nc" -o run.romae --abs u=0.01,p=5
+    romae compress wake.nc -o wake.romae --rel 1e-3 --model wake-ae.rom
 
     The archive opens with xr.open_dataset. A run that was killed goes on when the same command is
     given again.
@@ -75,6 +84,7 @@ def compress(
         abs=bound("--abs", abs_),
         nrmse=bound("--nrmse", nrmse),
         model=None if model == "none" else model,
+        embed=embed,
         chunk=chunk,
         overwrite=overwrite,
         part=share(part),

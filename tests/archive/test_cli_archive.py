@@ -73,7 +73,7 @@ def test_verify_fails_with_status_one(call, tmp_path):
         (["--abs", "u=1,q=2"], "'q' is no field"),
         ([], "exactly one of"),
         (["--rel", "1e-3", "--part", "half"], "--part 0/4"),
-        (["--rel", "1e-3", "--model", "wake.rom"], "cannot predict"),
+        (["--rel", "1e-3", "--model", "wake.rom"], "no model at 'wake.rom'"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(call, words, expected):
