@@ -37,8 +37,8 @@ def classes() -> dict[str, type[Method]]:
     """The methods this romae can decode, by the name that chunks carry."""
     from romae.archive.coded_pod import CodedPOD
     from romae.archive.equation import Equation
-    from romae.archive.spline import Spline
     from romae.archive.network import Network
+    from romae.archive.spline import Spline
     from romae.archive.stencil import Stencil
 
     found: list[type[Method]] = [Spline, CodedPOD, Equation, Stencil, Network]
@@ -80,10 +80,10 @@ def candidates(
     sample = take_sample(snapshots, eps, chunk, dtypes)
     with track(None, "fitting methods"):
         fitted = [m for m in fit_methods(snapshots, sample) if m is not None]
-        return keep_paying(found, fitted, sample)
         if given is not None:
             found_network = _fit_given(given, sample, eps)
             fitted += [] if found_network is None else [found_network]
+        return keep_paying(found, fitted, sample)
 
 
 @dataclass
@@ -133,13 +133,13 @@ def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
     ]
 
 
-def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:
 def _fit_given(given: GivenModel, sample: Sample, eps: np.ndarray) -> Method | None:
     from romae.archive.network_fit import fit_network
 
     return fit_network(given.reducer, sample.runs, eps, sample.share, given.parent)
 
 
+def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:
     """``base`` and those of ``fitted`` that save more bytes than they bring, best first."""
     step = max(1, len(sample.runs) // TRIED_CHUNKS)
     runs = sample.runs[::step][:TRIED_CHUNKS]
@@ -180,15 +180,15 @@ def as_method(model: Any) -> Method:
     )
 
 
-def describe_model(model: Any) -> str:
-    """``model`` in the plan: equal words, equal bytes."""
-    if model is None or _is_auto(model):
-        return str(model).lower()
-    method = as_method(model)
 def _is_auto(model: Any) -> bool:
     return isinstance(model, str) and model == "auto"
 
 
-    return f"{method.name} {sha256(method.to_bytes())[:16]}"
+def describe_model(model: Any) -> str:
+    """``model`` in the plan: equal words, equal bytes."""
+    if model is None or _is_auto(model):
+        return str(model).lower()
     if isinstance(model, GivenModel):
         return model.describe()
+    method = as_method(model)
+    return f"{method.name} {sha256(method.to_bytes())[:16]}"

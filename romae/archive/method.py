@@ -52,7 +52,6 @@ class Method(ABC):
         never hangs.
         """
 
-    def to_bytes(self) -> bytes:
     def tools(self) -> bytes:
         """What :meth:`encode` needs beyond :meth:`to_bytes`; gone when the archive is finished."""
         return b""
@@ -65,6 +64,7 @@ class Method(ABC):
     ) -> None:
         """Told, before it decodes, the folder an archive lies in and a model that a user names."""
 
+    def to_bytes(self) -> bytes:
         """Side information that all chunks share, counted in the archive's size."""
         return b""
 
