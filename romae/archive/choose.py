@@ -22,6 +22,7 @@ import numpy as np
 
 from romae.archive.bound import read_values
 from romae.archive.chunk import encode_chunk, filled
+from romae.archive.given import GivenModel
 from romae.archive.method import Method
 from romae.archive.store import sha256
 from romae.errors import ArchiveError, OptionError, nearest
