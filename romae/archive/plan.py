@@ -70,7 +70,13 @@ class Plan:
         """Candidates of every chunk."""
         sides = {n: self.folder / SIDE / f"{n}.bin" for n in self.document["methods"]}
         held = {n: p.read_bytes() if p.exists() else b"" for n, p in sides.items()}
-        return [choose.load_method(n, data) for n, data in held.items()]
+        methods = [choose.load_method(n, data) for n, data in held.items()]
+        for method in methods:
+            method.settle(str(self.folder.parent))
+            tools = self.folder / SIDE / f"{method.name}{TOOLS}"
+            if tools.exists():
+                method.take_tools(tools.read_bytes())
+        return methods
 
     @cached_property
     def dtypes(self) -> list[np.dtype]:
