@@ -193,6 +193,8 @@ def _fill(
     for method in methods:
         if side := method.to_bytes():
             put_file(folder / SIDE / f"{method.name}.bin", side)
+        if tools := method.tools():
+            put_file(folder / SIDE / f"{method.name}{TOOLS}", tools)
     if not any((folder / SIDE).iterdir()):
         (folder / SIDE).rmdir()
     _coded_arrays(folder, snapshots, request["chunk"])
@@ -207,8 +209,6 @@ def _fill(
             "eps": float(eps[c]),
             "range": [float(ranges.low[c]), float(ranges.high[c])],
             "special": int(ranges.special[c]),
-        if tools := method.tools():
-            put_file(folder / SIDE / f"{method.name}{TOOLS}", tools)
         }
         for c, f in enumerate(layout.fields)
     }
