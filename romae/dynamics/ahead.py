@@ -2,11 +2,12 @@
 
     steps      S
     duration   S = the fewest steps that reach t_last + duration
-    times      t_last + n_j dt, with whole n_j;   S = max n_j
+    times      t_last + n_j dt, with whole n_j;   S = max n_j, rounded up
 
 A duration is a number in the unit of a plain axis; text such as "45 D", "2.5 h" or "0.5 s", a
 numpy, pandas or datetime timedelta where the axis counts time. A model that steps by dt knows
-nothing between two steps, so times off that grid are refused and not interpolated.
+nothing between two steps, so times off that grid are refused and not interpolated; one in
+continuous time takes any n_j. Its rollout is watched at the whole steps as well.
 """
 
 import datetime
@@ -41,20 +42,31 @@ _SPELLINGS = {
     "ns": ("nanosecond", "nanoseconds"),
 }
 _UNIT = {name: unit for unit in SECONDS for name in (unit, *_SPELLINGS[unit])}
+EXACT = 1e-6  # of dt: closer to a step is that step
 _TEXT = re.compile(r"\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 Duration = Any  # float | str | numpy.timedelta64 | pandas.Timedelta | datetime.timedelta
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """``steps`` of dt on the times ``axis`` (steps,), of which ``pick`` are asked for."""
+    """States at the times ``axis`` (n,), of which ``pick`` are asked for.
+
+    ``grid`` (steps,): the times of whole steps. ``at`` (n,): those of ``axis`` in steps after the
+    history; None where ``axis`` is ``grid``.
+    """
 
     axis: np.ndarray
     pick: np.ndarray
+    grid: np.ndarray
+    at: np.ndarray | None = None
 
     @property
     def steps(self) -> int:
-        return len(self.axis)
+        return len(self.grid)
+
+    def number(self, index: int) -> str:
+        """How many steps after the history ``axis[index]`` is."""
+        return str(index + 1) if self.at is None else f"{self.at[index]:g}"
 
     @classmethod
     def of(
@@ -64,8 +76,11 @@ class Ahead:
         steps: int | None = None,
         duration: Duration | None = None,
         times: Any = None,
+        continuous: bool = False,
     ) -> Self:
         """From ``time``, the end of a history; exactly one of the three is given.
+
+        ``continuous``: whether ``times`` may lie between steps.
 
         Raises OptionError.
         """
@@ -80,13 +95,37 @@ class Ahead:
                 "Expected exactly one: steps=200, duration='45 D' or times=[...]."
             )
         if times is not None:
-            whole = _steps_of(times, time, dt)
-            return cls(continue_axis(time, dt, int(whole[-1])), whole - 1)
+            asked = _times(times, time, dt)
+            n = seconds_since(asked, time.values[-1]) / dt.length
+            if continuous and (off := _off(n, time, dt)).any():
+                return cls._between(asked.values, n, off, time, dt)
+            whole = _whole(n, asked.values, time, dt)
+            grid = continue_axis(time, dt, int(whole[-1]))
+            return cls(grid, whole - 1, grid)
         if duration is not None:
             steps = steps_of_duration(duration, dt)
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
             raise OptionError(f"steps is {steps!r}. Expected a whole number of at least 1.")
-        return cls(continue_axis(time, dt, int(steps)), np.arange(int(steps)))
+        grid = continue_axis(time, dt, int(steps))
+        return cls(grid, np.arange(int(steps)), grid)
+
+    @classmethod
+    def _between(
+        cls, asked: np.ndarray, n: np.ndarray, off: np.ndarray, time: xr.DataArray, dt: TimeStep
+    ) -> Self:
+        """All whole steps, and the times ``asked`` (``n`` steps ahead) that are ``off`` them."""
+        grid = continue_axis(time, dt, int(np.ceil(n[-1])))
+        whole = np.arange(1.0, np.floor(n[-1]) + 1)
+        if not off[-1]:
+            whole = np.arange(1.0, np.round(n[-1]) + 1)
+        at = np.concatenate([whole, n[off]])
+        axis = np.concatenate([grid[: len(whole)], asked[off]])
+        order = np.argsort(at, kind="stable")
+        place = np.argsort(order)
+        pick = np.empty(len(n), dtype=int)
+        pick[off] = place[len(whole) :]
+        pick[~off] = place[np.round(n[~off]).astype(int) - 1]
+        return cls(axis[order], pick, grid, at[order])
 
 
 def steps_of_duration(duration: Duration, dt: TimeStep) -> int:
@@ -147,8 +186,8 @@ def _split(duration: Duration) -> tuple[float, str]:
         ) from None
 
 
-def _steps_of(times: Any, time: xr.DataArray, dt: TimeStep) -> np.ndarray:
-    """Whole numbers of steps after the end of ``time`` at which ``times`` lie."""
+def _times(times: Any, time: xr.DataArray, dt: TimeStep) -> xr.DataArray:
+    """``times`` as an axis of the kind of ``time``, increasing and after its end."""
     values = np.atleast_1d(np.asarray(times.values if isinstance(times, xr.DataArray) else times))
     if values.dtype.kind == "U" and dt.kind == "datetime":
         values = values.astype("datetime64[ns]")
@@ -158,12 +197,29 @@ def _steps_of(times: Any, time: xr.DataArray, dt: TimeStep) -> np.ndarray:
             f"times are {values.size} of dtype {values.dtype}. Expected times of the kind of the "
             f"history ({dt.kind}), after {time_label(time.values[-1])}."
         )
-    n = seconds_since(asked, time.values[-1]) / dt.length
-    if n[0] <= TOLERANCE or not np.all(np.diff(n) > 0):
+    n = seconds_since(asked, time.values[-1])
+    if n[0] <= 0 or not np.all(np.diff(n) > 0):
         raise OptionError(
             f"times begin at {time_label(values[0])}. Expected increasing times after the last of "
             f"the history, {time_label(time.values[-1])}."
         )
+    return asked
+
+
+def _off(n: np.ndarray, time: xr.DataArray, dt: TimeStep) -> np.ndarray:
+    """Which of ``n`` steps are not whole, but for the rounding of the axis."""
+    whole = np.round(n)
+    fine = EXACT
+    if dt.kind == "number":  # its last digits, at the far end of the forecast
+        far = np.abs(float(time[-1])) + dt.length * np.abs(n)
+        fine = EXACT + 4 * np.finfo(time.dtype if time.dtype.kind == "f" else float).eps * (
+            far / dt.length
+        )
+    return np.asarray((np.abs(n - whole) > fine) | (whole < 1))
+
+
+def _whole(n: np.ndarray, values: np.ndarray, time: xr.DataArray, dt: TimeStep) -> np.ndarray:
+    """``n`` steps rounded; refused where they are not whole. ``values``: their times."""
     whole = np.maximum(np.round(n), 1).astype(int)
     if (off := np.abs(n - whole) > TOLERANCE).any():
         at = int(np.argmax(off))
@@ -173,6 +229,7 @@ def _steps_of(times: Any, time: xr.DataArray, dt: TimeStep) -> np.ndarray:
             f"times: {time_label(values[at])} lies off the grid of the model, which steps by "
             f"{dt}. Expected whole steps after {time_label(time.values[-1])}, such as "
             f"{' or '.join(str(time_label(t)) for t in between)}; forecast with steps= and "
-            "interpolate the result, .interp(time=times)."
+            "interpolate the result, .interp(time=times), or take a model in continuous time, "
+            "such as romae.Koopman() or romae.NeuralODE()."
         )
     return whole

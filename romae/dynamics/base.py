@@ -26,7 +26,7 @@ from romae.dynamics.perturbed import Perturbed, one_step_error
 from romae.dynamics.saving import KNOWN, Saved
 from romae.dynamics.sequences import Latents, Trajectory, trajectories
 from romae.dynamics.span import Span
-from romae.dynamics.times import check_step, measure_step, time_label
+from romae.dynamics.times import TimeStep, check_step, measure_step, time_label, uneven_steps
 from romae.errors import DataError, ForecastError, OptionError, check_option
 
 __all__ = ["LEFT", "OUTSIDE", "Dynamics", "OnBlowup"]
@@ -45,6 +45,8 @@ class Dynamics(Saved, ABC):
     ----------
     context: steps of history that a forecast starts from. Earlier ones are not looked at.
     takes: what the model uses besides latents, of "params" and "inputs".
+    continuous: whether the law holds at any time, and not only from step to step.
+    uneven: whether it learns from uneven times too.
     span: scale and range of the training latents, after fit.
     dt: the :class:`TimeStep` of the training data, after fit.
     step_error: root mean squared error of one step (k,), in standard deviations of the latents.
@@ -55,6 +57,8 @@ class Dynamics(Saved, ABC):
 
     context: int = 1
     takes: ClassVar[frozenset[str]] = frozenset()
+    continuous: bool = False
+    uneven: bool = False
 
     @abstractmethod
     def _fit(self, *args: Any, **known: Any) -> None:
@@ -62,6 +66,7 @@ class Dynamics(Saved, ABC):
 
         Every T_i is at least ``minimum``. A class that ``takes`` them also gets the keywords
         ``params`` (cases, p) and ``inputs``, a list of (T_i, m); normalised, None when not given.
+        One that is ``uneven`` gets ``times``, a list of (T_i,) in steps, where they are not even.
         """
 
     @abstractmethod
@@ -73,13 +78,32 @@ class Dynamics(Saved, ABC):
         ``inputs[:, context - 1 + n]`` acts on the step from n to n + 1.
         """
 
-    def _members(self, starts: np.ndarray, steps: int, **known: Any) -> np.ndarray:
-        """Continue ``starts`` (N, B, context, k) of N members by (N, B, steps, k)."""
+    def _at(self, *args: Any, **known: Any) -> np.ndarray:
+        """``_at(history, times)``: states (B, n, k) at increasing ``times`` (n,), in steps.
+
+        Counted from the end of history. As :meth:`_rollout`, for a class that is ``continuous``; on
+        whole steps both agree. ``inputs`` reach to the whole step after the last time.
+        """
+        raise NotImplementedError(f"{self.name} steps from time to time")
+
+    def _run(
+        self, history: np.ndarray, steps: int, at: np.ndarray | None, **known: Any
+    ) -> np.ndarray:
+        """:meth:`_at` the times ``at``, or :meth:`_rollout` where that is None."""
+        return (
+            self._rollout(history, steps, **known) if at is None else self._at(history, at, **known)
+        )
+
+    def _members(
+        self, starts: np.ndarray, steps: int, at: np.ndarray | None = None, **known: Any
+    ) -> np.ndarray:
+        """Continue ``starts`` (N, B, context, k) of N members by (N, B, steps, k), or to ``at``."""
         flat = starts.reshape(-1, *starts.shape[2:])
         spread: dict[str, Any] = {}
         for n, a in known.items():
             spread[n] = None if a is None else np.concatenate([a] * len(starts))
-        return self._rollout(flat, steps, **spread).reshape(*starts.shape[:2], steps, -1)
+        rolled = self._run(flat, steps, at, **spread)
+        return rolled.reshape(*starts.shape[:2], *rolled.shape[1:])
 
     @property
     def minimum(self) -> int:
@@ -100,8 +124,9 @@ class Dynamics(Saved, ABC):
         learn one law for all cases. Without it the numeric coordinates over ``case`` are taken.
         ``inputs``: known series over time (forcing, control), see :func:`read_inputs`.
 
-        Raises DataError when the latents cannot be used: uneven or differing time steps (see
-        :func:`resample`), too few of them, NaN; OptionError for inputs that the model cannot use.
+        Times are even, with one step, but for models that are ``uneven``. Raises DataError when the
+        latents cannot be used: uneven or differing time steps (see :func:`resample`), too few of
+        them, NaN; OptionError for inputs that the model cannot use.
         """
         begin = time.perf_counter()
         cases = trajectories(latents, "training latents")
@@ -112,9 +137,7 @@ class Dynamics(Saved, ABC):
                     f"{self.context} needs at least {self.minimum} in every case; give longer "
                     "data, or a smaller context."
                 )
-        dt = measure_step(cases[0].time, cases[0].label)
-        for case in cases[1:]:
-            check_step(case.time, dt, case.label)
+        dt, times = self._time_steps(cases)
         table = read_params(params, latents, len(cases))
         series = self._read_inputs(inputs, [case.time for case in cases], "training inputs")
         self.__dict__.pop("fit_seconds", None)  # a fit that fails leaves no fitted model
@@ -131,10 +154,24 @@ class Dynamics(Saved, ABC):
         one_by_one = None if series is None else [self._normalised("inputs", s) for s in series]
         usable = None if one_by_one is None or one_by_one[0] is None else one_by_one
         known = {n: v for n, v in (*known.items(), ("inputs", usable)) if n in self.takes}
+        if times is not None:
+            known["times"] = times
         self._fit(sequences, **known)
         self.step_error = one_step_error(self, sequences, known)
         self.fit_seconds = time.perf_counter() - begin
         return self
+
+    def _time_steps(self, cases: list[Trajectory]) -> tuple[TimeStep, list[np.ndarray] | None]:
+        """The step dt of all cases; their times (T_i,) in steps where they are not even."""
+        try:
+            dt = measure_step(cases[0].time, cases[0].label)
+            for case in cases[1:]:
+                check_step(case.time, dt, case.label)
+        except DataError:
+            if not self.uneven:
+                raise
+            return uneven_steps([case.time for case in cases], [case.label for case in cases])
+        return dt, None
 
     # forecast
 
@@ -159,7 +196,8 @@ class Dynamics(Saved, ABC):
         dimension, as an ensemble has it, is continued member by member.
 
         ``steps``: how many. ``duration``: "45 D", a timedelta, or a number in the unit of a plain
-        axis; rounded up to whole steps. ``times``: increasing times on the grid of the model.
+        axis; rounded up to whole steps. ``times``: increasing times on the grid of the model, or
+        anywhere after the history where the model is ``continuous``.
 
         ``params``: names and values, or one row per case, for a model fitted with parameters;
         those outside the range of training are allowed, warned of and noted in the attribute
@@ -178,7 +216,7 @@ class Dynamics(Saved, ABC):
         perturbed = Perturbed.read(ensemble)
         cases = self._starts(history)
         recent = cases[0].time[-max(self.context, 2) :]
-        ahead = Ahead.of(recent, self.dt, steps, duration, times)
+        ahead = Ahead.of(recent, self.dt, steps, duration, times, self.continuous)
         starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
         own = cases[: len(cases) // history.sizes.get(MEMBER, 1)]  # members share what is known
         known, outside = self._known_ahead(history, own, ahead, params, inputs)
@@ -197,9 +235,9 @@ class Dynamics(Saved, ABC):
             together[..., self.span.constant] = starts[..., self.span.constant]
         with np.errstate(over="ignore", invalid="ignore"):
             if MEMBER in dims:
-                zn = self._members(together, ahead.steps, **known)
+                zn = self._members(together, ahead.steps, ahead.at, **known)
             else:
-                zn = self._rollout(starts, ahead.steps, **known)
+                zn = self._run(starts, ahead.steps, ahead.at, **known)
         zn, last = zn.reshape(-1, *zn.shape[-2:]), together[..., -1, :].reshape(-1, self.latent)
         values, keep, left = settle(zn, last, self.span, on_blowup)
         sizes = {MEMBER: len(together), CASE: together.shape[1]}
@@ -214,15 +252,15 @@ class Dynamics(Saved, ABC):
                 UserWarning,
                 stacklevel=2,
             )
-        if (first := int(left.min(initial=ahead.steps))) < ahead.steps:
+        if (first := int(left.min(initial=len(ahead.axis)))) < len(ahead.axis):
             result.attrs[LEFT] = time_label(ahead.axis[first])
-            self._report(on_blowup, result, first, ahead.steps)
+            self._report(on_blowup, result, ahead.number(first), ahead.steps)
         return result
 
-    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: int, steps: int) -> None:
+    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: str, steps: int) -> None:
         text = (
             f"{self.name}: the rollout left three times the range of its training latents at "
-            f"step {left + 1} of {steps} (time {result.attrs[LEFT]})"
+            f"step {left} of {steps} (time {result.attrs[LEFT]})"
         )
         if on_blowup == "raise" or not result.sizes[TIME]:
             raise ForecastError(
@@ -281,7 +319,7 @@ class Dynamics(Saved, ABC):
                 f"{self.name} was fitted with the inputs {', '.join(law.names)} and the forecast "
                 "has none. Expected inputs= that cover history and forecast."
             )
-        axes = [_whole_axis(case.time[-self.context :], ahead.axis) for case in cases]
+        axes = [_whole_axis(case.time[-self.context :], ahead.grid) for case in cases]
         series = self._read_inputs(inputs, axes, "inputs")
         if series is not None and law is not None:
             law.check(series[0], "inputs")
@@ -334,7 +372,8 @@ class Dynamics(Saved, ABC):
                 f"{self.context}. Give at least {self.context} snapshots up to the start of the "
                 "forecast, or fit with a smaller context."
             )
-        check_step(case.time[-max(self.context, 2) :], self.dt, case.label)
+        # after uneven times the last state says all, whatever the step before it
+        check_step(case.time[-(max(self.context, 2) if self.dt.even else 1) :], self.dt, case.label)
 
 
 def _first(latents: Latents) -> xr.DataArray:

@@ -59,6 +59,7 @@ class Ensemble(Dynamics):
         self.how, self.seed = how, seed
         self.context = self.dynamics.context
         self.takes = self.dynamics.takes  # type: ignore[misc]  # those of the model
+        self.continuous, self.uneven = self.dynamics.continuous, self.dynamics.uneven
         if how == "seeds" and not hasattr(self.dynamics, "seed"):
             raise OptionError(
                 f"Ensemble({self.dynamics.name}(), how='seeds'): {self.dynamics.name} has no seed "
@@ -123,11 +124,18 @@ class Ensemble(Dynamics):
         total = sum(model._rollout(history, steps, **known) for model in self.models)
         return np.asarray(total / self.members)
 
-    def _members(self, starts: np.ndarray, steps: int, **known: Any) -> np.ndarray:
-        out = np.empty((*starts.shape[:2], steps, starts.shape[-1]))
+    def _at(self, history: np.ndarray, times: np.ndarray, **known: Any) -> np.ndarray:
+        total = sum(model._at(history, times, **known) for model in self.models)
+        return np.asarray(total / self.members)
+
+    def _members(
+        self, starts: np.ndarray, steps: int, at: np.ndarray | None = None, **known: Any
+    ) -> np.ndarray:
+        out = np.empty((*starts.shape[:2], steps if at is None else len(at), starts.shape[-1]))
         for i, model in enumerate(self.models):
-            if len(starts[i :: self.members]):
-                out[i :: self.members] = model._members(starts[i :: self.members], steps, **known)
+            own = slice(i, None, self.members)
+            if len(starts[own]):
+                out[own] = model._members(starts[own], steps, at, **known)
         return out
 
     def to_bundle(self) -> Bundle:
@@ -180,6 +188,8 @@ def resampled(
     given = dict(known)
     if known.get("params") is not None:
         given["params"] = known["params"][[i for i, _ in drawn]]
+    if "times" in known:
+        given["times"] = [known["times"][i][part] - known["times"][i][part][0] for i, part in drawn]
     if known.get("inputs") is not None:
         given["inputs"] = [known["inputs"][i][part] for i, part in drawn]
     return data, given

@@ -19,8 +19,6 @@ Forecasts cost one product of matrices for all times. A linear system of any siz
 on chaos forecasts decay to the mean. Fails when few snapshots meet many functions.
 """
 
-from typing import ClassVar
-
 import numpy as np
 
 from romae.dynamics.base import Dynamics
@@ -50,7 +48,7 @@ class Koopman(Dynamics):
     is less certain than a regression, and reducers are there to be trained. Deviates in M.
     """
 
-    continuous: ClassVar[bool] = True
+    continuous = True
     fitted = ("scales", "basis", "rates", "modes", "frequencies")
     scales: Array  # (n,) rms of the dictionary's functions
     basis: Array  # (n, r) complex: psi / scales -> phi

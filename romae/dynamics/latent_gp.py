@@ -61,6 +61,7 @@ class LatentGP(Dynamics):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"params"})
+    continuous = True
     fitted = (
         *("centres", "middle", "components", "scores", "size"),
         *("lengths", "signal", "noise", "inflation", "chosen", "parts"),
@@ -219,19 +220,39 @@ class LatentGP(Dynamics):
         apart = (params[:, None] - self.centres) / self.lengths[i]
         return np.asarray(self.signal[i] * np.exp(-0.5 * np.sum(apart**2, axis=-1)))
 
-    def _roll(self, laws: Array, z: Array, steps: int) -> Array:
+    def _roll(self, laws: Array, z: Array, steps: int, span: Array | None = None) -> Array:
         """Rollouts (B, steps, k) from states (B, k) under a law (B, d, k) for each."""
         _, d, k = laws.shape
         degree = next(n for n in DEGREES.values() if len(Library(k, n)) == d)
-        return roll(Library(k, degree), laws, z, steps, parts=int(self.parts))
+        return roll(Library(k, degree), laws, z, steps, parts=int(self.parts), span=span)
 
     def _rollout(self, history: Array, steps: int, *, params: Array | None = None) -> Array:
         assert params is not None
         mean, _ = self.posterior(params)
         return self._roll(self.laws(mean), history[:, -1], steps)
 
+    def _at(self, history: Array, times: Array, *, params: Array | None = None) -> Array:
+        assert params is not None
+        return self._by(self.laws(self.posterior(params)[0]), history, times)
+
+    def _by(self, laws: Array, history: Array, times: Array) -> Array:
+        """States (B, n, k) at ``times`` under a law (B, d, k) for each."""
+        whole = np.floor(times).astype(int)
+        z = np.concatenate([history[:, -1:], self._roll(laws, history[:, -1], whole[-1])], axis=1)
+        found, off = z[:, whole], np.flatnonzero(times > whole)
+        share = np.tile((times - whole)[off], len(z))
+        part = self._roll(laws.repeat(len(off), 0), found[:, off].reshape(-1, z.shape[2]), 1, share)
+        found[:, off] = part.reshape(len(z), len(off), -1)
+        return found
+
     def _members(
-        self, starts: Array, steps: int, *, params: Array | None = None, **known: Any
+        self,
+        starts: Array,
+        steps: int,
+        at: Array | None = None,
+        *,
+        params: Array | None = None,
+        **known: Any,
     ) -> Array:
         """Each member (N, B, context, k) has a law of its own, drawn from the posterior."""
         assert params is not None
@@ -239,9 +260,10 @@ class LatentGP(Dynamics):
         # other starts, other laws: the seed of the ensemble is in the starts
         rng = np.random.default_rng([self.seed, zlib.crc32(starts.tobytes())])
         drawn = mean + spread * rng.standard_normal((len(starts), *mean.shape))
-        z = starts[:, :, -1].reshape(-1, starts.shape[-1])
-        rolled = self._roll(self.laws(drawn.reshape(len(z), len(self.size))), z, steps)
-        return rolled.reshape(*starts.shape[:2], steps, -1)
+        flat = starts.reshape(-1, *starts.shape[2:])
+        laws = self.laws(drawn.reshape(len(flat), len(self.size)))
+        rolled = self._roll(laws, flat[:, -1], steps) if at is None else self._by(laws, flat, at)
+        return rolled.reshape(*starts.shape[:2], *rolled.shape[1:])
 
 
 def _laws(systems: list[tuple[Array, Array]], common: float, ridge: float) -> Array:

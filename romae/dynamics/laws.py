@@ -75,19 +75,23 @@ def roll(
     parts: int = 0,
     B: Array | None = None,
     inputs: Array | None = None,
+    span: Array | None = None,
 ) -> Array:
     """Closed loops (R, steps, k) from states ``z`` (R, k).
 
     ``C``: one law (n, k) for all, or (R, n, k). ``parts``: of RK4 in a step, 0 when the law is the
     map itself. ``B`` (m, k) and ``inputs`` (R, steps + 1, m), that of the start first; in
-    continuous time they run straight from one step to the next.
+    continuous time they run straight from one step to the next. ``span`` (R,): share of a step
+    that one step goes, in continuous time; 1 for all when None.
     """
     laws = np.ascontiguousarray(C.reshape(-1, len(library), library.k), dtype=np.float64)
     if B is None or inputs is None:
         B, inputs = np.zeros((0, library.k)), np.zeros((1, 1, 0))
     start, u = np.ascontiguousarray(z, np.float64), np.ascontiguousarray(inputs, np.float64)
     force = np.ascontiguousarray(B, np.float64)
-    return np.asarray(_loops(start, laws, library.made, library.waves, force, u, steps, parts))
+    far = np.ones(len(start)) if span is None else np.ascontiguousarray(span, np.float64)
+    loops = _loops(start, laws, library.made, library.waves, force, u, steps, parts, far)
+    return np.asarray(loops)
 
 
 @_compiled
@@ -112,14 +116,14 @@ def _rate(z, C, made, waves, force, u, theta, out):
 
 
 @_compiled
-def _loops(start, laws, made, waves, force, inputs, steps, parts):
+def _loops(start, laws, made, waves, force, inputs, steps, parts, span):
     R, k = start.shape
     m = force.shape[0]
     result = np.empty((R, steps, k))
     theta, u = np.empty(laws.shape[1]), np.zeros(m)
     z, at, rate, total = np.empty(k), np.empty(k), np.empty(k), np.empty(k)
-    h = 1.0 / max(parts, 1)
     for r in range(R):
+        h = span[r] / max(parts, 1)
         C = laws[r if len(laws) > 1 else 0]
         z[:] = start[r]
         for t in range(steps):

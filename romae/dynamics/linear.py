@@ -18,7 +18,9 @@ optimised one fits whole trajectories,
     min_{mu, B}  sum_t || y_t - sum_j exp(mu_j t) B_j ||^2
 
 by variable projection from the eigenvalues of the exact one; bagging repeats that on random
-subsets of times and takes the mean, and the scatter tells how well a rate is known.
+subsets of times and takes the mean, and the scatter tells how well a rate is known. Both take any
+times t, so with d = 1 they learn from uneven ones; the exact one gives them a start, from a
+spline through the data.
 
 A limit cycle in k = 2 latents that is an ellipse needs d = 1; one with m harmonics needs
 d k >= 2 m. DMD fails on chaos: it decays or oscillates.
@@ -32,7 +34,7 @@ import numpy as np
 import xarray as xr
 
 from romae.dynamics.base import Dynamics
-from romae.errors import MissingDependencyError, OptionError, TrainingError, check_option
+from romae.errors import DataError, MissingDependencyError, OptionError, TrainingError, check_option
 
 Array = np.ndarray
 Growth = Literal["stable", "neutral", "free"]
@@ -64,6 +66,7 @@ class DMD(Dynamics):
     by the common start instead of by sorting eigenvalues.
     """
 
+    continuous = True
     fitted = ("modes", "eigenvalues", "scatter", "sizes")
     modes: Array  # (k + 1, r) complex, phi
     eigenvalues: Array  # (r,) complex, in the closed unit disk unless growth is "free"
@@ -89,20 +92,22 @@ class DMD(Dynamics):
         self.delays, self.rank, self.method = delays, rank, method
         self.growth, self.seed = growth, seed
         self.context = delays
+        self.uneven = method != "exact" and delays == 1
 
-    def _fit(self, sequences: list[Array]) -> None:
+    def _fit(self, sequences: list[Array], *, times: list[Array] | None = None) -> None:
         longest = max(map(len, sequences))
-        values, modes = self._exact(sequences)
+        clocks = [np.arange(float(len(z))) for z in sequences] if times is None else times
+        values, modes = self._exact(_evenly(sequences, times))
         with np.errstate(divide="ignore"):
             rates = np.log(values)  # of an eigenvalue 0: - inf, gone after one step
         if self.method == "exact":
             rates, kept = hold_growth(rates, self.growth, longest)
             modes, self.scatter = modes[:, kept], np.zeros(len(rates), dtype=complex)
         else:
-            rates, self.scatter = self._optimised(sequences, rates[np.abs(values) > GONE])
+            rates, self.scatter = self._optimised(sequences, clocks, rates[np.abs(values) > GONE])
             lasts = rates.real > np.log(GONE)
             rates, self.scatter = rates[lasts], self.scatter[lasts]
-            modes = _modes(sequences, rates)
+            modes = _modes(sequences, clocks, rates)
         self.eigenvalues = np.exp(rates)
         self.modes = modes / np.maximum(np.linalg.norm(modes, axis=0), np.finfo(float).tiny)
         windows = np.concatenate([_windows(_with_one(z), self.delays) for z in sequences])
@@ -123,13 +128,23 @@ class DMD(Dynamics):
         modes = np.einsum("dr,dkr->kr", powers.conj(), (U @ W).reshape(d, k + 1, r))
         return values.astype(complex), modes.astype(complex)
 
-    def _optimised(self, sequences: list[Array], rates: Array) -> tuple[Array, Array]:
+    def _optimised(
+        self, sequences: list[Array], clocks: list[Array], rates: Array
+    ) -> tuple[Array, Array]:
         """Rates (r,) that fit whole trajectories, and their scatter over bags."""
+        if any(not np.array_equal(t, clocks[0][: len(t)]) for t in clocks):
+            raise DataError(
+                f"DMD(method={self.method!r}): {len(clocks)} cases at uneven times that differ. "
+                "Expected one axis of times for all; resample them, romae.resample(z), or fit each."
+            )
         length = min(map(len, sequences))
-        pieces = [z[i : i + length] for z in sequences for i in _starts(len(z), length)]
+        even = np.array_equal(clocks[0], np.arange(len(clocks[0])))
+        pieces = [
+            z[i : i + length] for z in sequences for i in _starts(len(z), length) if even or not i
+        ]
         windows = [_windows(z, self.delays) for z in pieces]
         H = np.concatenate([*windows, np.ones((len(windows[0]), 1))], axis=1)
-        times = np.arange(len(H), dtype=float)
+        times = min(clocks, key=len)[: len(H)]
         if self.growth == "neutral":  # the exact method damps, so who lasts is told by this one
             rates = _variable_projection(H, times, rates, _constraint(rates, "stable"))
             rates, _ = hold_growth(rates, "neutral", max(map(len, sequences)))
@@ -150,10 +165,11 @@ class DMD(Dynamics):
         return np.linalg.pinv(V, rcond=max(V.shape) * np.finfo(float).eps)
 
     def _rollout(self, history: Array, steps: int) -> Array:
-        return self._at(history, np.arange(1, steps + 1), self.eigenvalues)
+        return self._at(history, np.arange(1, steps + 1))
 
-    def _at(self, history: Array, times: Array, eigenvalues: Array) -> Array:
+    def _at(self, history: Array, times: Array, eigenvalues: Array | None = None) -> Array:
         """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
+        eigenvalues = self.eigenvalues if eigenvalues is None else eigenvalues
         windows = _with_one(history).reshape(len(history), -1)
         ahead = eigenvalues ** (times + (self.delays - 1))[:, None]
         inverse, modes = self._inverse(eigenvalues), self.modes[:-1]
@@ -161,15 +177,15 @@ class DMD(Dynamics):
         b = np.einsum("rw,bw->br", inverse, windows)
         return np.stack([np.einsum("nr,kr->nk", ahead * amplitude, modes).real for amplitude in b])
 
-    def _members(self, starts: Array, steps: int, **known: Any) -> Array:
+    def _members(self, starts: Array, steps: int, at: Array | None = None, **known: Any) -> Array:
         """After bagging, each member (N, B, context, k) has rates of its own, by their scatter."""
         if self.method != "bagged":
-            return super()._members(starts, steps, **known)
+            return super()._members(starts, steps, at, **known)
         # other starts, other rates: the seed of the ensemble is in the starts
         rng = np.random.default_rng([self.seed, zlib.crc32(starts.tobytes())])
         with np.errstate(divide="ignore"):
             rates = np.log(self.eigenvalues)
-        times, rolled = np.arange(1, steps + 1), []
+        times, rolled = np.arange(1, steps + 1) if at is None else at, []
         pair = np.minimum(np.arange(len(rates)), _partners(rates))  # both of a pair move alike
         for history in starts:
             growth, angle = rng.standard_normal((2, len(rates)))[:, pair]
@@ -287,11 +303,23 @@ def _variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Arr
     return found if np.isfinite(found).all() else rates
 
 
-def _modes(sequences: list[Array], rates: Array) -> Array:
+def _evenly(sequences: list[Array], times: list[Array] | None) -> list[Array]:
+    """States at whole steps, by a cubic spline."""
+    if times is None:
+        return sequences
+    from scipy.interpolate import make_interp_spline  # here: forecasts work without scipy
+
+    return [
+        make_interp_spline(t, z, k=min(3, len(t) - 1))(np.arange(0.0, np.floor(t[-1]) + 1))
+        for t, z in zip(times, sequences, strict=True)
+    ]
+
+
+def _modes(sequences: list[Array], clocks: list[Array], rates: Array) -> Array:
     """Modes (k + 1, r) for given rates: one shape each, whatever the case."""
     shapes = []
-    for z in sequences:
-        V = np.exp(np.multiply.outer(np.arange(len(z)), rates))
+    for z, t in zip(sequences, clocks, strict=True):
+        V = np.exp(np.multiply.outer(t, rates))
         level = np.linalg.norm(V, axis=0)
         shapes.append(np.linalg.lstsq(V / level, _with_one(z), rcond=1e-12)[0] / level[:, None])
     B = np.stack(shapes)  # (cases, r, k + 1)

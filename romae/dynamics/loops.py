@@ -127,17 +127,16 @@ def recurrent(history, x, steps, A, b, W, V, bias, c, W_out):
 
 @_compiled
 def flow(history, x, steps, substeps, span, squash, A, b, W1, b1, W2, b2, W_out):
-    """Runge-Kutta steps of fourth order (3/8 rule), ``substeps`` of them in each ``span``."""
+    """Runge-Kutta steps of fourth order (3/8 rule), ``substeps`` of them in each ``span`` (B,)."""
     B, C, k = history.shape
     m = x.shape[2]
-    dt = span / substeps
     out = np.empty((B, steps, k))
     fed, seen = np.empty(k + m), np.empty(k + m)
     h1, h2, s = np.empty(len(b1)), np.empty(len(b2)), np.empty(len(b1))
     bits = np.empty(max(len(b1), k), np.int64)
     r = np.empty((4, k))
     for n in range(B):
-        z = history[n, C - 1].copy()
+        z, dt = history[n, C - 1].copy(), span[n] / substeps
         for t in range(steps):
             for i in range(m):
                 fed[k + i] = seen[k + i] = x[n, C - 1 + t, i]

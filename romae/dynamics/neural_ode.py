@@ -19,10 +19,11 @@ Fails when the latents are no closed system (crossing trajectories, hidden state
 gradients; a map (GRU) does better there.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from romae.dynamics.between import between
 from romae.dynamics.trained import Trained
 from romae.errors import OptionError, check_option
 
@@ -50,6 +51,8 @@ class NeuralODE(Trained):
     """
 
     context = 1
+    continuous = True
+    uneven = True
     fitted = (
         "linear", "bias", "weight_1", "bias_1", "weight_2", "bias_2", "weight_out", "substeps",
     )  # fmt: skip
@@ -87,11 +90,11 @@ class NeuralODE(Trained):
             seed=seed, device=device,
         )  # fmt: skip
 
-    def _start(self, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _start(self, A: np.ndarray, b: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
         A, b = generator(A, b)
         k = len(b)
         fastest = float(np.abs(np.linalg.eigvals(A[:, :k])).max())
-        self.substeps = np.array([np.clip(np.ceil(fastest / STRIDE), *SUBSTEPS)])
+        self.substeps = np.array([np.clip(np.ceil(fastest * longest / STRIDE), *SUBSTEPS)])
         if self.damping is not None:
             A, b = np.zeros_like(A), np.zeros_like(b)
             A[:, :k] = -self.damping * np.eye(k)
@@ -116,7 +119,30 @@ class NeuralODE(Trained):
             return np.concatenate([self._by_torch(z, drive, steps) for z, drive in pairs])
         from romae.dynamics.loops import flow
 
-        return flow(history, x, steps, int(self.substeps[0]), 1.0, SQUASH, *weights[:-1])
+        whole = np.ones(len(history))
+        return flow(history, x, steps, int(self.substeps[0]), whole, SQUASH, *weights[:-1])
+
+    def _at(self, history: np.ndarray, times: np.ndarray, **known: Any) -> np.ndarray:
+        return between(self, history, times, self._part, **known)
+
+    def _part(
+        self,
+        z: np.ndarray,
+        share: np.ndarray,
+        *,
+        params: np.ndarray | None = None,
+        inputs: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """States (N, k) after shares (N,) of a step from ``z`` (N, k)."""
+        x = self._driven(len(z), 1, params, inputs)
+        if self.method != "rk4":
+            x = np.concatenate([x, share[:, None, None]], axis=2)
+            pairs = zip(z[:, None, None], x[:, None], strict=True)
+            return np.concatenate([self._by_torch(a, b, 1, timed=True)[:, 0] for a, b in pairs])
+        from romae.dynamics.loops import flow
+
+        weights = self._weights()[:-1]
+        return flow(z[:, None], x, 1, int(self.substeps[0]), share, SQUASH, *weights)[:, 0]
 
 
 def generator(M: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

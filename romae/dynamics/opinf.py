@@ -17,11 +17,12 @@ Fails where the law is no polynomial of the latents (latents of an autoencoder n
 and where too few snapshots excite the products.
 """
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from romae.dynamics.base import Dynamics
+from romae.dynamics.between import between
 from romae.dynamics.laws import Library, derivative, parts_of, roll
 from romae.dynamics.regression import Array, TimeForm, Trials, first_healthy
 from romae.errors import DataError, OptionError, check_option
@@ -72,6 +73,7 @@ class OperatorInference(Dynamics):
                 "numbers of at least 0, or None, which searches."
             )
         self.terms, self.time = terms, time
+        self.continuous = time == "continuous"
         self.ridge, self.ridge_products = ridge, ridge_products
 
     def _fit(
@@ -173,7 +175,13 @@ class OperatorInference(Dynamics):
             return self._roll(operators, start, steps, trials.params, trials.inputs)
 
     def _roll(
-        self, operators: Array, z: Array, steps: int, params: Array | None, inputs: Array | None
+        self,
+        operators: Array,
+        z: Array,
+        steps: int,
+        params: Array | None,
+        inputs: Array | None,
+        span: Array | None = None,
     ) -> Array:
         """Rollouts (B, steps, k) from states (B, k)."""
         library = Library(z.shape[1], DEGREES[self.terms])
@@ -181,7 +189,16 @@ class OperatorInference(Dynamics):
         C = operators[:split].reshape(-1, len(library), library.k)
         if params is not None:
             C = C[0] + np.einsum("bp,pnk->bnk", params, C[1:])
-        return roll(library, C, z, steps, parts=int(self.parts), B=operators[split:], inputs=inputs)
+        return roll(
+            library,
+            C,
+            z,
+            steps,
+            parts=int(self.parts),
+            B=operators[split:],
+            inputs=inputs,
+            span=span,
+        )
 
     def _rollout(
         self,
@@ -192,3 +209,9 @@ class OperatorInference(Dynamics):
         inputs: Array | None = None,
     ) -> Array:
         return self._roll(self.operators, history[:, -1], steps, params, inputs)
+
+    def _at(self, history: Array, times: Array, **known: Any) -> Array:
+        def part(z: Array, share: Array, params: Any = None, inputs: Any = None) -> Array:
+            return self._roll(self.operators, z, 1, params, inputs, share)
+
+        return between(self, history, times, part, **known)

@@ -72,6 +72,26 @@ def one_step_error(
         u = known["inputs"]
         at["inputs"] = None if u is None else np.stack([u[i][t : t + c + 1] for i, t in places])
     with np.errstate(over="ignore", invalid="ignore"):
-        error = model._rollout(history, 1, **at)[:, 0] - truth
+        if "times" in known:  # steps of their own length
+            clock = known["times"]
+            gaps = [clock[i][t + c : t + c + 1] - clock[i][t + c - 1] for i, t in places]
+            error = _one_by_one(model, history, gaps, at) - truth
+        else:
+            error = model._rollout(history, 1, **at)[:, 0] - truth
     found = np.sqrt(np.mean(np.square(error), axis=0))
     return np.asarray(np.clip(np.where(np.isfinite(found), found, 1.0), LEAST, 1.0))
+
+
+def _one_by_one(
+    model: "Dynamics", history: np.ndarray, times: list[np.ndarray], known: dict[str, Any]
+) -> np.ndarray:
+    """States (B, k), each at a time of its own (1,) after its history; inputs stay meanwhile."""
+    rows = []
+    for n, time in enumerate(times):
+        own = {name: None if a is None else a[n : n + 1] for name, a in known.items()}
+        if (u := own.get("inputs")) is not None:
+            c = history.shape[1]
+            held = np.repeat(u[:, c - 1 : c], int(np.ceil(time[0])), axis=1)
+            own["inputs"] = np.concatenate([u[:, :c], held], axis=1)
+        rows.append(model._at(history[n : n + 1], time, **own)[0, 0])
+    return np.stack(rows)

@@ -24,6 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from romae.dynamics.base import Dynamics
+from romae.dynamics.between import between
 from romae.dynamics.laws import Library, derivative, parts_of, roll
 from romae.dynamics.regression import Array, TimeForm, Trials, first_healthy
 from romae.errors import DataError, MissingDependencyError, OptionError, check_option
@@ -75,6 +76,7 @@ class SINDy(Dynamics):
             )
         self.degree, self.frequencies, self.threshold = degree, frequencies, threshold
         self.time, self.origin = time, origin
+        self.continuous = time == "continuous"
 
     @property
     def _shift(self) -> Array:
@@ -133,17 +135,22 @@ class SINDy(Dynamics):
     def _library(self) -> Library:
         return Library(self.latent, self.degree, self.frequencies)
 
-    def _roll(self, X: Array, z: Array, steps: int) -> Array:
+    def _roll(self, X: Array, z: Array, steps: int, span: Array | None = None) -> Array:
         """Rollouts (B, steps, k) of a law (d, k) from normalised states (B, k)."""
         if self.time == "discrete":
             X = X.copy()
             X[1 : 1 + self.latent] += np.eye(self.latent)
         with np.errstate(over="ignore", invalid="ignore"):
-            w = roll(self._library, X, z + self._shift, steps, parts=int(self.parts))
+            w = roll(self._library, X, z + self._shift, steps, parts=int(self.parts), span=span)
         return w - self._shift
 
     def _rollout(self, history: Array, steps: int) -> Array:
         return self._roll(self.coefficients, history[:, -1], steps)
+
+    def _at(self, history: Array, times: Array) -> Array:
+        return between(
+            self, history, times, lambda z, share: self._roll(self.coefficients, z, 1, share)
+        )
 
     def equations(self, digits: int = 4) -> list[str]:
         """The law, one line a latent, in the units of latents and time axis.

@@ -12,6 +12,7 @@ last three is a whole number of nanoseconds, so continuing them is exact.
 """
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ import xarray as xr
 from romae.errors import DataError
 
 TOLERANCE = 0.01  # of dt
+MOST_GAP = 8.0  # usual steps: the longest interval of uneven times to learn from
 _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9}
 _NANOSECONDS |= {"h": 3600 * 10**9, "D": 86400 * 10**9}
 Kind = Literal["number", "datetime", "timedelta", "cftime"]
@@ -33,13 +35,15 @@ class TimeStep:
 
     ``size``: in the axis' own units for kind "number", else whole nanoseconds.
     ``units``: the ``units`` attribute of a numeric axis, "" when it has none. ``made``: how the
-    numbers of the axis are rounded, as those of "n dt" or as decimals.
+    numbers of the axis are rounded, as those of "n dt" or as decimals. ``even``: False where dt is
+    but the usual step of uneven times, on which a model in continuous time was fitted.
     """
 
     kind: Kind
     size: float
     units: str = ""
     made: Made = field(default="multiples", compare=False)
+    even: bool = True
 
     def __str__(self) -> str:
         if self.kind == "number":
@@ -99,13 +103,46 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
             f"{_show(time, at + 1)} (index {at}). Expected an even axis. Resample the latents, "
             "romae.resample(z), or the fields, for example "
             f"data.interp(time={_even_axis(kind, n)}); or cut at the gap and pass the pieces as a "
-            "list of cases."
+            "list of cases; or take a model that learns from uneven times, romae.NeuralODE()."
         )
     if kind == "number":
         size, made = _how_made(float(dt), time)
         return TimeStep(kind, size, str(time.attrs.get("units", "")), made)
     ns = round(int(offsets[-1]) * round(tick * 1e9) / (n - 1))
     return TimeStep(kind, ns)
+
+
+def uneven_steps(
+    times: Sequence[xr.DataArray], labels: Sequence[str]
+) -> tuple[TimeStep, list[np.ndarray]]:
+    """The usual step of uneven axes, the median of all, and their times (T_i,) in that unit.
+
+    Raises DataError for times that do not increase, axes that differ in kind, and intervals
+    longer than MOST_GAP steps: nothing is known of what happens in them.
+    """
+    kind, units = kind_of(times[0]), str(times[0].attrs.get("units", ""))
+    for time, label in zip(times, labels, strict=True):
+        check_step(time[:1], TimeStep(kind, 1, units), label)
+    found = [seconds_since(time, time.values[0]) for time in times]
+    usual = float(np.median(np.concatenate([np.diff(t) for t in found])))
+    for t, time, label in zip(found, times, labels, strict=True):
+        gaps = np.diff(t)
+        if not np.isfinite(t).all() or not (gaps > 0).all():
+            at = int(np.argmin(np.nan_to_num(gaps, nan=-1.0) > 0))
+            raise DataError(
+                f"{label}: time does not increase after index {at} ({_show(time, at)}, then "
+                f"{_show(time, at + 1)}). Expected increasing times; sort with .sortby('time')."
+            )
+        if gaps.max() > MOST_GAP * usual:
+            at = int(np.argmax(gaps))
+            raise DataError(
+                f"{label}: a gap of {gaps[at] / usual:.3g} steps between {_show(time, at)} and "
+                f"{_show(time, at + 1)} (index {at}), where a step is usually {usual:g}. Expected "
+                f"at most {MOST_GAP:g}; cut there and pass the pieces as a list of cases."
+            )
+    size = usual if kind == "number" else round(usual * 1e9)
+    dt = TimeStep(kind, size, units, even=False)
+    return dt, [t / dt.length for t in found]
 
 
 def check_step(time: xr.DataArray, dt: TimeStep, what: str) -> None:

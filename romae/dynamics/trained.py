@@ -67,8 +67,11 @@ class Trained(Dynamics):
                 "positive learning rate and noise of at least 0."
             )
 
-    def _start(self, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Linear part of the network from the best linear step z -> A [z, x] + b."""
+    def _start(self, A: np.ndarray, b: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
+        """Linear part of the network from the best linear step z -> A [z, x] + b.
+
+        ``longest`` step to come, 1 unless times are uneven.
+        """
         return A, b
 
     @abstractmethod
@@ -87,6 +90,7 @@ class Trained(Dynamics):
         *,
         params: np.ndarray | None = None,
         inputs: list[np.ndarray] | None = None,
+        times: list[np.ndarray] | None = None,
     ) -> None:
         import torch
 
@@ -96,10 +100,17 @@ class Trained(Dynamics):
 
         device = pick_device(self.device)
         drives = [_drive(z, params, inputs, i) for i, z in enumerate(sequences)]
-        A, b = self._start(*linear_map(sequences, drives))
+        longest = 1.0 if times is None else max(float(np.diff(t).max()) for t in times)
+        A, b = self._start(*linear_map(*_evenly(sequences, drives, times)), longest)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
             net = self._network(A, b).float().to(device)
+        if times is not None:  # the length of each step goes along
+            net.timed = True
+            drives = [
+                np.column_stack([x, np.diff(t, append=t[-1] + 1)])
+                for x, t in zip(drives, times, strict=True)
+            ]
         feeds = windows(
             sequences, drives, context=self.context, unroll=self.unroll, batch=BATCH,
             seed=self.seed, device=device,
@@ -127,27 +138,40 @@ class Trained(Dynamics):
         params: np.ndarray | None = None,
         inputs: np.ndarray | None = None,
     ) -> np.ndarray:
-        B, C, _ = history.shape
-        parts = [np.empty((B, C - 1 + steps, 0))]
+        x = self._driven(len(history), history.shape[1] - 1 + steps, params, inputs)
+        history = np.ascontiguousarray(history, dtype=np.float64)
+        return self._loop(history, x, steps, *self._weights())
+
+    def _driven(
+        self, batch: int, rows: int, params: np.ndarray | None, inputs: np.ndarray | None
+    ) -> np.ndarray:
+        """x (B, rows, m): what acts from outside on each start."""
+        parts = [np.empty((batch, rows, 0))]
         if params is not None:
-            parts.append(np.repeat(params[:, None], C - 1 + steps, axis=1))
+            parts.append(np.repeat(params[:, None], rows, axis=1))
         if inputs is not None:
-            parts.append(inputs[:, : C - 1 + steps])
-        x = np.concatenate(parts, axis=2).astype(np.float64)
+            parts.append(inputs[:, :rows])
+        return np.concatenate(parts, axis=2).astype(np.float64)
+
+    def _weights(self) -> list[np.ndarray]:
+        """The parameters in float64, as the compiled rollout takes them."""
         weights = []
         for name in self.fitted:
             w = np.asarray(getattr(self, name), dtype=np.float64)
             transposed = w.ndim > 1 and name not in self.vectors
             weights.append(np.ascontiguousarray(w.swapaxes(-1, -2) if transposed else w))
-        return self._loop(np.ascontiguousarray(history, dtype=np.float64), x, steps, *weights)
+        return weights
 
-    def _by_torch(self, history: np.ndarray, x: np.ndarray, steps: int) -> np.ndarray:
+    def _by_torch(
+        self, history: np.ndarray, x: np.ndarray, steps: int, *, timed: bool = False
+    ) -> np.ndarray:
         """What ``_loop`` does, by the network that was trained, in float64."""
         import torch
 
         from romae.dynamics.unrolled import roll
 
         net = self._network(self.linear, self.bias).double().eval()
+        net.timed = timed
         weights = {n: torch.from_numpy(getattr(self, n)).double() for n in net.state_dict()}
         net.load_state_dict(weights)
         with torch.no_grad():
@@ -165,6 +189,26 @@ def _drive(
     if inputs is not None:
         parts.append(inputs[case])
     return np.concatenate(parts, axis=1)
+
+
+def _evenly(
+    sequences: list[np.ndarray], drives: list[np.ndarray], times: list[np.ndarray] | None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """States and drives at whole steps, by a cubic spline: good enough for a start."""
+    if times is None:
+        return sequences, drives
+    from scipy.interpolate import make_interp_spline  # here: forecasts work without scipy
+
+    grids = [np.arange(0.0, np.floor(t[-1]) + 1) for t in times]
+    z = [
+        make_interp_spline(t, rows, k=min(3, len(t) - 1))(at)
+        for t, rows, at in zip(times, sequences, grids, strict=True)
+    ]
+    x = [
+        rows[np.searchsorted(t, at, side="right") - 1]
+        for t, rows, at in zip(times, drives, grids, strict=True)
+    ]
+    return z, x
 
 
 def linear_map(

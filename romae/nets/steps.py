@@ -31,6 +31,8 @@ MOST = 1000  # substeps of an adaptive solver in one step
 class Step(nn.Module):
     """The linear part, from ``A`` (k, k + m) and ``b`` (k,)."""
 
+    timed = False  # whether the last of x is the length of the step
+
     def __init__(self, A: Tensor, b: Tensor) -> None:
         super().__init__()
         self.latent, self.width = A.shape  # k, k + m
@@ -152,7 +154,8 @@ class FlowStep(Step):
 
     g = W_3 silu(W_2 silu(W_1 [s, x] + b_1) + b_2), where s = c tanh(z / c) is z as long as it lies
     in the range of data, and bounds g outside; ``squash``: c. ``free``: whether A is trained.
-    ``method``: rk4 with ``substeps`` equal steps, or an adaptive one of torchdiffeq.
+    ``method``: rk4 with ``substeps`` equal steps, or an adaptive one of torchdiffeq. ``timed``: the
+    last of x is no drive but the length of the step, of each row its own; 1 otherwise.
     """
 
     def __init__(
@@ -185,10 +188,15 @@ class FlowStep(Step):
         return rates + linear(h, self.weight_out)
 
     def forward(self, z: Tensor, x: Tensor, memory: Any) -> tuple[Tensor, Any]:
-        return self.flow(z, x, 1.0), None
+        if self.timed:
+            return self.flow(z, x[:, :-1], x[:, -1:]), None
+        return self.flow(z, x, None), None
 
-    def flow(self, z: Tensor, x: Tensor, span: float) -> Tensor:
-        """State after ``span`` units of time, x held."""
+    def flow(self, z: Tensor, x: Tensor, span: Tensor | None) -> Tensor:
+        """State after ``span`` (B, 1) units of time, 1 when None; x held.
+
+        Time is scaled by the span, so that the rows of a batch may take steps of their own.
+        """
         try:
             from torchdiffeq import odeint
         except ImportError as error:
@@ -196,12 +204,14 @@ class FlowStep(Step):
                 "NeuralODE needs torchdiffeq, which is not installed. Type: pip install "
                 "'romae[dynamics]'; or take romae.GRU, which does without"
             ) from error
-        times = torch.tensor([0.0, span], device=z.device, dtype=z.dtype)
+        times = torch.tensor([0.0, 1.0], device=z.device, dtype=z.dtype)
         if self.method == "rk4":
-            settings: dict[str, Any] = {"options": {"step_size": span / self.substeps}}
+            settings: dict[str, Any] = {"options": {"step_size": 1.0 / self.substeps}}
         else:
             settings = {"rtol": 1e-6, "atol": 1e-6, "options": {"max_num_steps": MOST}}
         rates: Callable[[Tensor, Tensor], Tensor] = lambda t, y: self.rates(y, x)  # noqa: E731
+        if span is not None:
+            rates = lambda t, y: span * self.rates(y, x)  # noqa: E731
         try:
             return odeint(rates, z, times, method=self.method, **settings)[-1]
         except AssertionError as error:  # how torchdiffeq says that it cannot go on

@@ -189,8 +189,11 @@ def test_times_on_the_grid_pick_the_steps(kind):
 
 
 def test_times_off_the_grid_are_refused_with_those_that_are_on_it():
+    class Stepping(Persistence):
+        continuous = False
+
     z = xr.DataArray(np.zeros((50, 1)), dims=("time", "latent")).assign_coords(time=np.arange(50.0))
-    model = Persistence().fit(z)
+    model = Stepping().fit(z)
     with pytest.raises(OptionError, match=r"52\.4 lies off the grid.*such as 52\.0 or 53\.0"):
         model.forecast(z, times=[51.0, 52.4])
     with pytest.raises(OptionError, match="increasing times after the last of the history, 49"):
