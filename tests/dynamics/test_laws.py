@@ -48,9 +48,7 @@ QUICK = {
     "transformer": lambda **o: Transformer(8, context=9, updates=60, **o),
     "ode": lambda **o: NeuralODE(16, updates=20, **o),
     "ode-damped": lambda **o: NeuralODE(16, damping=0.5, updates=20, **o),
-    "ensemble": lambda **o: Ensemble(
-        EchoState(60, context=16, radius=0.5, input_scale=0.3), 3, **o
-    ),
+    "ensemble": lambda **o: Ensemble(EchoState(60, context=16, **ECHO), 3, **o),
     "bagged": lambda **o: Ensemble("DMD", 4, how="bagging", **o),
     "polynomial": lambda **o: PolynomialMap(3, ridge=1e-9, noise=1e-3, **o),
     "polynomial-delays": lambda **o: PolynomialMap(2, context=3, ridge=1e-6, noise=0.0, **o),
