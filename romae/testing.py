@@ -12,6 +12,7 @@ needed; romae's own classes are tested by the same functions.
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from romae.conventions import BUNDLE_FILE, CASE, LATENT, TIME
+from romae.conventions import BUNDLE_FILE, CASE, LATENT, MEMBER, TIME
 from romae.dynamics import Dynamics
-from romae.errors import DataError, GridMismatchError, NotFittedError
+from romae.dynamics.base import OUTSIDE
+from romae.dynamics.perturbed import Perturbed
+from romae.errors import DataError, GridMismatchError, NotFittedError, OptionError
 from romae.fields import Snapshots, open_snapshots
 from romae.model import load
 from romae.reducers import Reducer
@@ -51,8 +54,11 @@ def check_reducer(reducer: Reducer, snapshots: Any) -> None:
 
 
 def check_dynamics(dynamics: Dynamics, latents: xr.DataArray) -> None:
-    """Fit ``dynamics``, which is not fitted yet, to ``latents`` (time, latent), check every law."""
-    given = latents.copy(deep=True)
+    """Fit ``dynamics``, which is not fitted yet, to ``latents`` (time, latent), check every law.
+
+    Models that take parameters or inputs are fitted once more with each.
+    """
+    given, twins = latents.copy(deep=True), [type(dynamics)(**dynamics.arguments) for _ in range(2)]
     _refuses(lambda: dynamics.forecast(latents, 1), NotFittedError, "forecast before fit")
     _law(dynamics.fit(latents) is dynamics, "fit returns the dynamics")
     steps, c = 6, dynamics.context
@@ -78,6 +84,84 @@ def check_dynamics(dynamics: Dynamics, latents: xr.DataArray) -> None:
     wide = xr.concat([latents, latents[:, :1]], LATENT)
     _refuses(lambda: dynamics.forecast(wide, 1), DataError, "latents of another size")
     _check_saving(dynamics, lambda opened: opened.forecast(latents, steps), forecast)
+    _check_ensemble(dynamics, latents, steps)
+    _check_times(dynamics, latents, forecast)
+    _check_params(twins[0], latents, steps)
+    _check_inputs(twins[1], latents, steps)
+
+
+def _check_ensemble(dynamics: Dynamics, latents: xr.DataArray, steps: int) -> None:
+    members = dynamics.forecast(latents, steps, ensemble=3, seed=1)
+    shape = (3, steps, latents.sizes[LATENT])
+    _law(members.dims == (MEMBER, TIME, LATENT), "members come along a first dimension `member`")
+    _law(members.shape == shape, "an ensemble has the members and steps asked for")
+    _law(bool(np.isfinite(members).all()), "a short forecast of an ensemble is finite")
+    again = dynamics.forecast(latents, steps, ensemble=3, seed=1)
+    _law(members.identical(again), "the seed of an ensemble decides it")
+    starts = xr.concat([latents, latents, latents], MEMBER)
+    alike = Perturbed(3, 0.0)
+    on = dynamics.forecast(starts, 2)
+    still = dynamics.forecast(latents, 2, ensemble=alike)
+    _law(on.dims == still.dims, "a history of members is continued member by member")
+    _law(_close(on.values, still.values), "members of a history are the members of an ensemble")
+
+
+def _check_times(dynamics: Dynamics, latents: xr.DataArray, forecast: xr.DataArray) -> None:
+    some = dynamics.forecast(latents, times=forecast[TIME].values[[0, 2]])
+    _law(some.equals(forecast[[0, 2]]), "times on the grid give what steps give")
+    first, second = forecast[TIME].values[:2]
+    between = np.array([first + (second - first) / 2, second])
+    if not dynamics.continuous:
+        _refuses(lambda: dynamics.forecast(latents, times=between), OptionError, "off the grid")
+        return
+    found = dynamics.forecast(latents, times=between)
+    _law(_close(found.values[1:], forecast.values[1:2]), "times between steps leave the steps")
+    _law(bool(np.isfinite(found).all()), "a forecast between steps is finite")
+
+
+def _check_params(dynamics: Dynamics, latents: xr.DataArray, steps: int) -> None:
+    family = xr.concat([latents * (1 + 0.02 * i) for i in range(4)], CASE)
+    table = {"mu": np.arange(4.0)}
+    dynamics.fit(family, params=table)
+    if "params" not in dynamics.takes:
+        dynamics.forecast(latents, steps)  # one law for all cases, whatever their parameters
+        return
+    both = dynamics.forecast(family[1:3], steps, params={"mu": [1.0, 2.0]})
+    one = dynamics.forecast(family[2], steps, params={"mu": 2.0})
+    _law(_close(both.values[1], one.values), "each case has the parameters of its row")
+    _check_saving(dynamics, lambda m: m.forecast(family[2], steps, params={"mu": 2.0}), one)
+    _refuses(lambda: dynamics.forecast(latents, 1), DataError, "a forecast without parameters")
+    wrong = {"nu": 1.0}
+    _refuses(lambda: dynamics.forecast(latents, 1, params=wrong), DataError, "unknown parameters")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        far = dynamics.forecast(family[2], 1, params={"mu": 9.0})
+    _law(OUTSIDE in far.attrs and bool(told), "parameters outside the training range are flagged")
+
+
+def _check_inputs(dynamics: Dynamics, latents: xr.DataArray, steps: int) -> None:
+    long = latents[TIME]
+    force = xr.DataArray(np.sin(0.7 * np.arange(long.size)), dims=TIME, coords={TIME: long})
+    force.name = "force"
+    if "inputs" not in dynamics.takes:
+        _refuses(lambda: dynamics.fit(latents, inputs=force), OptionError, "inputs it cannot use")
+        return
+    dynamics.fit(latents, inputs=force)
+    start = latents[: -2 * steps]
+    whole = dynamics.forecast(start, steps, inputs=force)
+    after = force.copy(deep=True)
+    after[-steps + 1 :] = 5.0
+    later = dynamics.forecast(start, steps, inputs=after)
+    _law(later.identical(whole), "inputs after the forecast do not matter")
+    batch = dynamics.forecast(xr.concat([start, start], CASE), steps, inputs=[force, force])
+    _law(_close(batch.values[1], whole.values), "each case has inputs of its own")
+    _refuses(lambda: dynamics.forecast(start, steps), DataError, "a forecast without its inputs")
+    short = force[: -2 * steps]
+    _refuses(
+        lambda: dynamics.forecast(start, steps, inputs=short),
+        DataError,
+        "inputs that end too early",
+    )
 
 
 def _check_latents(reducer: Reducer, data: Snapshots, z: xr.DataArray) -> None:

@@ -1,7 +1,7 @@
 """A fitted model of the latents as a bundle: a JSON document and real arrays."""
 
 from dataclasses import fields
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from romae.bundle import Bundle, Bundled
 from romae.dynamics.known import Known
 from romae.dynamics.span import Span
 from romae.dynamics.times import TimeStep
-from romae.errors import BundleError, NotFittedError
+from romae.errors import BundleError, NotFittedError, OptionError
 
 KNOWN = ("params", "inputs")  # what a model may be given besides latents
 
@@ -26,6 +26,16 @@ class Saved(Bundled):
     reducer: str
     _known: dict[str, Known | None]
     history: list[dict[str, float]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse arrays that would overwrite those of the span in the bundle."""
+        super().__init_subclass__(**options)
+        taken = [f.name for f in fields(Span)]
+        if clash := [n for n in cls.fitted if n in taken]:
+            raise OptionError(
+                f"{cls.__name__}.fitted has {clash[0]!r}, the name of an array that every model "
+                f"saves ({', '.join(taken)}). Expected names of its own; type {clash[0]}s, say."
+            )
 
     def to_bundle(self) -> Bundle:
         """Document and arrays; see :mod:`romae.bundle`. Raises NotFittedError."""
