@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from romae.archive.bound import read_values
-from romae.archive.chunk import encode_chunk, filled
+from romae.archive.chunk import chunk_bytes, filled
 from romae.archive.given import GivenModel
 from romae.archive.method import Method
 from romae.archive.store import sha256
@@ -31,7 +31,7 @@ from romae.progress import track
 
 SAMPLE_BYTES = 256 * 2**20  # of float64 that methods are fitted on
 SAMPLE_CHUNKS = 12
-TRIED_CHUNKS = 4  # of the sample, on which bytes are counted
+TRIED_CHUNKS = 3  # of the sample, on which bytes are counted
 
 
 def classes() -> dict[str, type[Method]]:
@@ -141,16 +141,20 @@ def _fit_given(given: GivenModel, sample: Sample, eps: np.ndarray) -> Method | N
 
 
 def keep_paying(base: list[Method], fitted: Sequence[Method], sample: Sample) -> list[Method]:
-    """``base`` and those of ``fitted`` that save more bytes than they bring, best first."""
+    """``base`` and those of ``fitted`` that save more bytes than they bring, with their floors."""
     step = max(1, len(sample.runs) // TRIED_CHUNKS)
     runs = sample.runs[::step][:TRIED_CHUNKS]
     share = sample.share * len(sample.runs) / len(runs)
 
-    def sizes(methods: Sequence[Method]) -> np.ndarray:
-        return np.array([len(encode_chunk(x, sample.eps, methods, sample.dtypes)) for x in runs])
+    def sizes(method: Method) -> np.ndarray:
+        found = np.array([chunk_bytes(x, sample.eps, method, sample.dtypes) for x in runs])
+        method.floor = float(min(found / [len(x) for x in runs]))
+        return found
 
-    kept, best = list(base), sizes(base) if fitted else np.zeros(len(runs))
-    left = {m.name: (m, sizes([m])) for m in fitted}
+    if not fitted:
+        return base
+    kept, best = list(base), np.min([sizes(m) for m in base], axis=0)
+    left = {m.name: (m, sizes(m)) for m in fitted}
     while left:
         gains = {
             n: share * float(np.maximum(0, best - b).sum()) - len(m.to_bytes())

@@ -32,6 +32,8 @@ DTYPES = [
     np.dtype(c) for c in ("f2", "f4", "f8", *(f"{k}{w}" for k in "iu" for w in (1, 2, 4, 8)), "?")
 ]
 STEPS = 2.0**45
+NEARLY_NOISE = 0.4  # bytes over the fields' own, from which lossless may be as small
+CLEARLY = 0.5  # of the fewest bytes on a sample: nobody expects a method to come below
 LARGEST = 2**40  # values in a chunk; more is taken for damage
 
 
@@ -126,17 +128,15 @@ def encode_chunk(
     2^53). ``eps``: (C,) absolute bounds, 0 = exact. ``dtypes``: stored dtypes; ``x`` is cast to
     them first, default its own. ``methods`` that raise :class:`UnsuitableError`, or whose bytes do
     not decode to what they said, are passed over; with none left all fields are stored exactly.
+    Those with the smallest ``floor`` come first, and those that would have to come far below theirs
+    to win are not tried.
     """
-    fields = [x[:, c] for c in range(x.shape[1])] if isinstance(x, np.ndarray) else list(x)
-    if dtypes is not None:
-        fields = [np.asarray(f).astype(d) for f, d in zip(fields, dtypes, strict=True)]
-    fields = [np.asarray(f) for f in fields]
-    finite = [np.isfinite(f) for f in fields]
-    inner = [guarded(f[g], float(e)) for f, g, e in zip(fields, finite, eps, strict=True)]
+    fields, finite, inner = _prepared(x, eps, dtypes)
+    methods = sorted(methods, key=lambda m: m.floor)
     tried = sorted(_tries(fields, eps, inner, finite, methods), key=lambda one: len(one[0]))
     raw = sum(f.nbytes for f in fields)
     exact = b""
-    if not tried or len(tried[0][0]) > 0.4 * raw:  # nearly noise: lossless may be as small
+    if not tried or len(tried[0][0]) > NEARLY_NOISE * raw:
         exact = _written(fields, eps, [0.0] * len(fields), finite, "", b"", None)
     for data, method in tried:
         if exact and len(exact) <= len(data):
@@ -144,6 +144,36 @@ def encode_chunk(
         if _holds(data, method, fields, eps):
             return data
     return exact or _written(fields, eps, [0.0] * len(fields), finite, "", b"", None)
+
+
+def chunk_bytes(
+    x: np.ndarray | Sequence[np.ndarray],
+    eps: Sequence[float] | np.ndarray,
+    method: Method,
+    dtypes: Sequence[np.dtype | str | type] | None = None,
+) -> int:
+    """Bytes of a chunk by ``method``, or exactly stored if that is less; nothing is verified."""
+    fields, finite, inner = _prepared(x, eps, dtypes)
+    sizes = [len(data) for data, _ in _tries(fields, eps, inner, finite, [method])]
+    if not sizes or sizes[0] > NEARLY_NOISE * sum(f.nbytes for f in fields):
+        exact = _written(fields, eps, [0.0] * len(fields), finite, "", b"", None)
+        sizes.append(len(exact))
+    return min(sizes)
+
+
+def _prepared(
+    x: np.ndarray | Sequence[np.ndarray],
+    eps: Sequence[float] | np.ndarray,
+    dtypes: Sequence[np.dtype | str | type] | None,
+) -> tuple[list[np.ndarray], list[np.ndarray], list[float]]:
+    """Fields in their stored dtypes, where they are finite, bounds for methods."""
+    fields = [x[:, c] for c in range(x.shape[1])] if isinstance(x, np.ndarray) else list(x)
+    if dtypes is not None:
+        fields = [np.asarray(f).astype(d) for f, d in zip(fields, dtypes, strict=True)]
+    fields = [np.asarray(f) for f in fields]
+    finite = [np.isfinite(f) for f in fields]
+    inner = [guarded(f[g], float(e)) for f, g, e in zip(fields, finite, eps, strict=True)]
+    return fields, finite, inner
 
 
 def _tries(
@@ -162,12 +192,17 @@ def _tries(
     if not all(finite[c].all() for c in lossy):
         bare = np.where(np.stack([finite[c] for c in lossy], axis=1), work, np.nan)
     bounds = np.array([inner[c] for c in lossy])
+    fewest = np.inf
     for method in methods:
+        if fewest < CLEARLY * method.floor * len(work):
+            continue
         try:
             payload, decoded = method.encode(bare if method.gaps else work, bounds)
         except UnsuitableError:
             continue
-        yield _written(fields, eps, inner, finite, method.name, payload, decoded), method
+        data = _written(fields, eps, inner, finite, method.name, payload, decoded)
+        fewest = min(fewest, len(data))
+        yield data, method
 
 
 def _holds(

@@ -72,6 +72,7 @@ class _Fit:
         self.weight = np.ones_like(self.grid.k2) if weight is None else weight * (self.grid.k2 > 0)
 
     def run(self) -> Equation | None:
+        self.model.draft = True
         self.start()
         with np.errstate(all="ignore"):
             for reach, substeps in STAGES:
@@ -223,6 +224,8 @@ class _Fit:
             self.model.__dict__.pop("parts", None)
             if self.error() < max(1.1 * best, 0.1 * self.eps):
                 break
+        self.model.draft = False
+        self.model.__dict__.pop("parts", None)
         return self.model
 
 

@@ -79,6 +79,14 @@ class Plan:
         return methods
 
     @cached_property
+    def candidates(self) -> list[Method]:
+        """The same, and how few bytes each may need."""
+        floors = self.document.get("floors", {})
+        for method in self.methods:
+            method.floor = floors.get(method.name, 0.0)
+        return self.methods
+
+    @cached_property
     def dtypes(self) -> list[np.dtype]:
         """Stored type of each field."""
         return [np.dtype(v["dtype"]) for v in self.facts["variables"].values()]
@@ -243,7 +251,12 @@ def _fill(
             "python": platform.python_version(),
         },
     }
-    return {"request": request, "methods": [m.name for m in methods], "facts": facts}
+    return {
+        "request": request,
+        "methods": [m.name for m in methods],
+        "floors": {m.name: m.floor for m in methods},
+        "facts": facts,
+    }
 
 
 def _coded_arrays(folder: Path, snapshots: Snapshots, chunk: int) -> None:

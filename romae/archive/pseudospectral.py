@@ -213,6 +213,20 @@ def etd_tables(c: np.ndarray, h: float) -> tuple[np.ndarray, ...]:
     return tuple(np.ascontiguousarray(column[where]) for column in table.T)
 
 
+def etd_draft(c: np.ndarray, h: float) -> tuple[np.ndarray, ...]:
+    """The same to about 1e-12 and quickly, as means over a circle around z (Kassam & Trefethen)."""
+    values, where = np.unique(c, return_inverse=True)
+    x = np.clip(values * h, -5000.0, 20.0)
+    z = x[:, None] + np.exp(1j * np.pi * (np.arange(16) + 0.5) / 16)
+    e = np.exp(z)
+    q = (np.exp(z / 2) - 1) / z
+    f1 = (-4 - z + e * (4 - 3 * z + z * z)) / z**3
+    f2 = 2 * (2 + z + e * (z - 2)) / z**3
+    f3 = (-4 - 3 * z - z * z + e * (4 - z)) / z**3
+    table = [np.exp(x), np.exp(x / 2), *(h * f.real.mean(axis=1) for f in (q, f1, f2, f3))]
+    return tuple(np.ascontiguousarray(column[where]) for column in table)
+
+
 def _etd(c: float, h: float) -> list[float]:
     with localcontext() as context:
         context.prec = 50

@@ -101,7 +101,7 @@ def held(data: bytes, item: Item, facts: dict[str, Any]) -> ChunkFacts:
 def encode(plan: Plan, x: np.ndarray) -> bytes:
     """The payload of a chunk ``x`` (n, C, *space) that keeps the plan's bound."""
     eps = plan.eps.copy()
-    data = encode_chunk(x, eps, plan.methods, plan.dtypes)
+    data = encode_chunk(x, eps, plan.candidates, plan.dtypes)
     if plan.facts["bound"] != "nrmse":
         return data
     targets = np.array([v["target"] for v in plan.facts["variables"].values()])
@@ -115,4 +115,4 @@ def encode(plan: Plan, x: np.ndarray) -> bytes:
         ratio = np.where(over, targets / np.maximum(rms, np.finfo(float).tiny), 1.0) * MARGIN
         # Never below the target itself: an error of at most that everywhere has no larger rms.
         eps = np.where(over, np.maximum(eps * ratio, np.nextafter(targets, 0)), eps)
-        data = encode_chunk(x, eps, plan.methods, plan.dtypes)
+        data = encode_chunk(x, eps, plan.candidates, plan.dtypes)
