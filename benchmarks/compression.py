@@ -229,13 +229,12 @@ def dataset(name: str, x: np.ndarray):  # type: ignore[no-untyped-def]
 
 def auto(name: str, rel: float, length: int | None) -> Coder:
     """`romae.compress(..., model="auto")`, all files of the archive counted."""
+    import xarray as xr
+
+    import romae.archive
+    from romae.xarray_backend import RomaeBackendEntrypoint
 
     def code(x: np.ndarray, eps: np.ndarray) -> Coded:
-        import xarray as xr
-
-        import romae
-        from romae.xarray_backend import RomaeBackendEntrypoint
-
         folder = tempfile.mkdtemp()
         path = os.path.join(folder, "x.romae")
         romae.compress(dataset(name, x), path, rel=rel, chunk=length or len(x))
