@@ -37,7 +37,7 @@ def test_the_study_in_the_readme_is_valid(tmp_path):
 
 def test_there_are_workflows():
     assert "wake" in [p.stem for p in STUDIES]
-    assert len(SCRIPTS) == 9
+    assert len(SCRIPTS) == 12
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.name)
@@ -58,6 +58,22 @@ done
 echo "$id"
 """
 
+# The script comes before its own arguments here.
+FAKE_ARRAY = """#!/usr/bin/env bash
+set -e
+echo "$*" >> "$JOBS"
+id=$(wc -l < "$JOBS")
+tasks=('')
+while [[ $1 == --* ]]; do
+    case $1 in --array=0-*) mapfile -t tasks < <(seq 0 "${1#--array=0-}");; esac
+    shift
+done
+for i in "${tasks[@]}"; do
+    SLURM_ARRAY_TASK_ID=$i bash "$@" >> "$JOBS.log" 2>&1
+done
+echo "$id"
+"""
+
 STUDY = """
 [data]
 case = "burgers"
@@ -73,6 +89,9 @@ on = ["pod-3"]
 [forecast]
 steps = 5
 starts = 4
+[archive]
+rel = 1e-2
+model = "none"
 """
 
 
@@ -97,11 +116,45 @@ def test_batch_jobs_end_in_a_report(tmp_path):
     assert (tmp_path / "run" / "report" / "index.html").exists()
     submitted = jobs.read_text().splitlines()
     assert [Path(line.split()[-1]).stem for line in submitted] == [
-        "data", "fit", "compare", "forecast", "report",
+        "data", "fit", "compare", "forecast", "archive", "report",
     ]  # fmt: skip
     waits = [re.findall(r"--dependency=(\S+)", line) for line in submitted]
-    assert waits == [[], ["afterok:1"], ["afterok:2"], ["afterok:2"], ["afterok:3:4"]]
+    assert waits == [[], ["afterok:1"], *[["afterok:2"]] * 3, ["afterok:3:4:5"]]
     assert "--array=0-1" in submitted[1]
+
+
+@pytest.mark.slow
+def test_an_archive_by_an_array_of_jobs_has_the_bytes_of_one_process(tmp_path):
+    import romae
+    from romae.archive.store import list_files
+    from romae.cases import make_case
+
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    script = f'#!/usr/bin/env bash\nexec "{sys.executable}" -m romae "$@"\n'
+    for name, text in {"sbatch": FAKE_ARRAY, "romae": script}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(stat.S_IRWXU)
+    make_case("burgers", "tiny", tmp_path / "data.nc", progress=False)
+    jobs = tmp_path / "jobs"
+    words = ["3", "data.nc", "-o", "parts.romae", "--rel", "1e-2", "--model", "none"]
+    done = subprocess.run(
+        [WORKFLOWS / "slurm" / "compress.sh", *words, "--chunk", "7"],
+        env={**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "JOBS": str(jobs)},
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr + jobs.with_suffix(".log").read_text()
+    plan, parts = jobs.read_text().splitlines()
+    assert "--array" not in plan
+    assert "--array=0-2" in parts and "--dependency=afterok:1" in parts
+    romae.compress(tmp_path / "data.nc", tmp_path / "one.romae", rel=1e-2, model=None, chunk=7)
+    one, other = tmp_path / "one.romae", tmp_path / "parts.romae"
+    names = list_files(one)
+    assert sorted(names) == sorted(list_files(other)) and len(names) > 10
+    assert all((one / n).read_bytes() == (other / n).read_bytes() for n in names)
 
 
 @pytest.mark.slow

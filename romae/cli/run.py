@@ -25,7 +25,7 @@ def run(
 ) -> Result:
     """Run a study from data to report.
 
-    Stages: data, fit, compare, dynamics, forecast, report. Each finished step is kept:
+    Stages: data, fit, compare, dynamics, forecast, archive, report. Each finished step is kept:
     started again after a kill, or with changed settings, only what is missing or depends on
     the change is done.
 

@@ -5,6 +5,7 @@
 #
 #   data -> fit (one array task per reducer and latent size) -> compare
 #                                                            -> forecast (with the dynamics)
+#                                                            -> archive (with [archive])
 #                                                                       -> report
 #
 # A job that is killed or requeued goes on where it was; submitting again does only what is
@@ -39,7 +40,13 @@ data=$(job data "" "${CPU[@]}")
 fit=$(job fit "$data" "${TRAIN[@]}" --array="0-$((fits - 1))" --output="$RUN/logs/fit-%A-%a.log")
 compare=$(job compare "$fit" "${CPU[@]}")
 forecast=$(job forecast "$fit" "${CPU[@]}")
-report=$(job report "$compare:$forecast" "${CPU[@]}")
+after=$compare:$forecast archive=none
+if grep -q '^archive ' <<<"$steps"; then
+    archive=$(job archive "$fit" "${CPU[@]}")
+    after+=:$archive
+fi
+report=$(job report "$after" "${CPU[@]}")
 
-echo "data $data, fit $fit ($fits tasks), compare $compare, forecast $forecast, report $report"
+echo "data $data, fit $fit ($fits tasks), compare $compare, forecast $forecast, archive $archive," \
+    "report $report"
 echo "report: $RUN/report/index.html"

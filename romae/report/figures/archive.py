@@ -78,14 +78,14 @@ def archive_errors(examined: xr.Dataset) -> Figure:
         share = examined["share"].sel(field=name).values
         if np.isfinite(share).all():
             colour = PALETTE[i % len(PALETTE)]
-            ax.stairs(100 * share / width, edges, color=colour, label=str(name), linewidth=1.2)
+            ax.stairs(100 * share, edges, color=colour, label=str(name), linewidth=1.2)
     for x in (-1, 1):
         ax.axvline(x, color="0.2", linewidth=0.8, linestyle="--")
     ax.set_xlim(-1.15, 1.15)
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g} %"))
     ax.set_xlabel("error / bound")
-    ax.set_ylabel("values per unit of the bound")
+    ax.set_ylabel(f"share of values, bins of {width:.3g}")
     ax.annotate(
         "bound", (1, 1), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
         va="top", fontsize=8,
