@@ -149,11 +149,13 @@ def test_an_archive_by_an_array_of_jobs_has_the_bytes_of_one_process(tmp_path):
     assert done.returncode == 0, done.stderr + jobs.with_suffix(".log").read_text()
     plan, parts = jobs.read_text().splitlines()
     assert "--array" not in plan
-    assert "--array=0-2" in parts and "--dependency=afterok:1" in parts
+    assert "--array=0-2" in parts
+    assert "--dependency=afterok:1" in parts
     romae.compress(tmp_path / "data.nc", tmp_path / "one.romae", rel=1e-2, model=None, chunk=7)
     one, other = tmp_path / "one.romae", tmp_path / "parts.romae"
     names = list_files(one)
-    assert sorted(names) == sorted(list_files(other)) and len(names) > 10
+    assert sorted(names) == sorted(list_files(other))
+    assert len(names) > 10
     assert all((one / n).read_bytes() == (other / n).read_bytes() for n in names)
 
 

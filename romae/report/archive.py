@@ -62,7 +62,7 @@ class Archived:
             return f"{text}, and holds every value exactly."
         return (
             f"{text}; compared with the source at every value, the largest error is "
-            f"{100 * max(of_bound):.1f} % of the bound."
+            f"{100 * max(of_bound):.5g} % of the bound."
         )
 
 
@@ -120,7 +120,7 @@ def error_rows(about: Archived) -> dict[str, Any]:
                 "limit": f"{limit:.4g}" if limit else "exact",
                 "worst": f"{w['error']:.4g}",
                 "rms": f"{w['rms']:.4g}",
-                "share": f"{100 * reached / limit:.2f} %" if limit else "exact",
+                "share": f"{100 * reached / limit:.5g} %" if limit else "exact",
                 "where": f"{w['time']}{case}; {w['place']}",
                 "kept": v["stored_exactly"],
             }
@@ -170,7 +170,7 @@ def method_rows(about: Archived) -> dict[str, Any]:
         ),
         ("ratio", f"ratio of {tried}", "", lambda v: f"{v:.3g}" if v == v else "-"),
         ("side", "learned once", "", bytes_text),
-        ("chunks", "chunks of the archive", f"of {examined.attrs['chunks']}", str),
+        ("chunks", "chunks of the archive", f"of {examined.attrs['chunks']}", "{:.0f}".format),
     ]
     table = table_of(frame, columns)
     table["heads"][0]["name"] = "method"
