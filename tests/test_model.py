@@ -169,8 +169,21 @@ def test_a_forecast_by_duration_and_of_members(model):
     xr.testing.assert_allclose(
         fields.isel(member=1, drop=True), model.decode(z[1].drop_vars("member"))
     )
-    with pytest.raises(OptionError, match="do not go to a file"):
-        model.forecast(wave(), 5, ensemble=3, to="members.nc")
+
+
+@pytest.mark.parametrize("suffix", ["nc", "zarr"])
+@pytest.mark.parametrize("cases", [1, 2])
+def test_fields_of_an_ensemble_go_to_a_file_as_they_are_made(tmp_path, suffix, cases):
+    data = wave() if cases == 1 else xr.concat([wave(), wave(cases=1)], "case")
+    rom = ReducedModel(POD(2), DMD()).fit(data, data)
+    memory = rom.forecast(data, 5, ensemble=3)
+    written = rom.forecast(data, 5, ensemble=3, to=tmp_path / f"members.{suffix}")
+    assert written.u.dims == memory.u.dims
+    assert written.u.dims[0] == "member"
+    np.testing.assert_array_equal(written.u, memory.u)
+    assert {n: written[n].dtype for n in written} == {n: memory[n].dtype for n in memory}
+    assert written.attrs["valid_until"] == memory.attrs["valid_until"]
+    assert written.attrs["valid_prediction_time"] == str(rom.horizon)
 
 
 def test_cases_that_end_together_are_forecast_together(tmp_path):

@@ -25,6 +25,18 @@ from romae.cli.options import (
 @click.option(
     "--duration", metavar="TIME", help="Instead of --steps: '45 D', '2.5 h', or a number."
 )
+@click.option("--ensemble", type=click.IntRange(min=1), metavar="N", help="Forecasts of N members.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the members' starts.")
+@click.option(
+    "--params",
+    metavar="RE=120,...",
+    help="Parameters, for a model that takes them.",
+)
+@click.option(
+    "--inputs",
+    metavar="FILE",
+    help="Series over time that force a model that takes them.",
+)
 @click.option(
     "--on-blowup",
     type=click.Choice(["clip", "stop", "nan", "ignore", "raise"]),
@@ -50,6 +62,10 @@ def forecast(
     files: tuple[str, ...],
     steps: int | None,
     duration: str | None,
+    ensemble: int | None,
+    seed: int,
+    params: str | None,
+    inputs: str | None,
     on_blowup: Any,
     output: str | None,
     ranked: bool,
@@ -67,7 +83,8 @@ def forecast(
 
     \b
     romae forecast wake.rom wake.nc --steps 200 -o later.nc
-    romae forecast sea.rom sea.nc --duration "45 D" -o later.nc
+    romae forecast sea.rom sea.nc --duration "45 D" --ensemble 20 -o later.nc
+    romae forecast family.rom run.nc --steps 200 --params Re=120 -o later.nc
     romae forecast wake.rom wake.nc --compare --steps 100 --split 0.7,0.15,0.15 -o choice
 
     --compare fits every kind of dynamics on the first part of --split, with the reducer of
@@ -102,12 +119,16 @@ def forecast(
     loaded.reducer.to(device)
     begin = history(data.open(files), split)
     fields = loaded.forecast(
-        begin, steps, duration=duration, on_blowup=on_blowup, to=output, overwrite=overwrite
-    )
+        begin, steps, duration=number_or_text(duration), ensemble=ensemble, seed=seed,
+        params=numbers(params), inputs=series(inputs, loaded.reducer.layout.time),
+        on_blowup=on_blowup, to=output, overwrite=overwrite,
+    )  # fmt: skip
     times = fields[loaded.reducer.layout.time]
     span = " to ".join(time_label(times.values[i]) for i in (0, -1))
     n = times.size
     facts = {"forecast": output, "steps": n, "first": times.values[0], "last": times.values[-1]}
+    if ensemble is not None:
+        facts["members"] = ensemble
     facts |= {name: fields.attrs[name] for name in TRUST if name in fields.attrs}
     text = f"wrote {output}  ({n} snapshots, {span})"
     if loaded.horizon is not None:
@@ -123,3 +144,47 @@ def history(snapshots: Any, split: Any) -> Any:
     if by == "case":
         return snapshots.split(*shares, by="case")[-1]
     return snapshots.split(sum(shares[:-1]), shares[-1])[0]
+
+
+def number_or_text(duration: str | None) -> float | str | None:
+    """A duration without a unit is in that of the time axis."""
+    try:
+        return None if duration is None else float(duration)
+    except ValueError:
+        return duration
+
+
+def numbers(text: str | None) -> dict[str, float] | None:
+    """ "Re=120,amplitude=0.3" as names and numbers. Raises OptionError."""
+    from romae.errors import OptionError
+
+    if text is None:
+        return None
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise OptionError(
+                f"--params has {part!r}. Expected names and numbers; type --params Re=120,a=0.3"
+            ) from None
+    return found
+
+
+def series(path: str | None, time: str) -> Any:
+    """Inputs from a file, over the time dimension of the model, called ``time`` there."""
+    import xarray as xr
+
+    from romae.conventions import TIME
+    from romae.errors import MissingFileError
+
+    if path is None:
+        return None
+    try:
+        found = xr.load_dataset(path)
+    except FileNotFoundError:
+        raise MissingFileError(
+            f"--inputs: no data file {path!r}. Expected a file of series over time, such as .nc."
+        ) from None
+    return found.rename({time: TIME}) if time != TIME and time in found.dims else found

@@ -106,6 +106,11 @@ class Dynamics(Saved, ABC):
         return rolled.reshape(*starts.shape[:2], *rolled.shape[1:])
 
     @property
+    def draws(self) -> bool:
+        """Whether a fit draws random numbers: whether another ``seed`` gives another model."""
+        return hasattr(self, "seed")
+
+    @property
     def minimum(self) -> int:
         """Fewest steps a training case may have."""
         return self.context + 1

@@ -60,10 +60,10 @@ class Ensemble(Dynamics):
         self.context = self.dynamics.context
         self.takes = self.dynamics.takes  # type: ignore[misc]  # those of the model
         self.continuous, self.uneven = self.dynamics.continuous, self.dynamics.uneven
-        if how == "seeds" and not hasattr(self.dynamics, "seed"):
+        if how == "seeds" and not self.dynamics.draws:
             raise OptionError(
-                f"Ensemble({self.dynamics.name}(), how='seeds'): {self.dynamics.name} has no seed "
-                "and every member would be the same. Expected how='bagging'."
+                f"Ensemble({self.dynamics.name}(), how='seeds'): {self.dynamics.name} draws no "
+                "numbers and every member would be the same. Expected how='bagging'."
             )
 
     @property

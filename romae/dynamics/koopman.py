@@ -78,6 +78,10 @@ class Koopman(Dynamics):
         self.noise, self.growth, self.seed = noise, growth, seed
         self.context = delays
 
+    @property
+    def draws(self) -> bool:
+        return self.waves > 0
+
     def _fit(self, sequences: list[Array]) -> None:
         rng, k = np.random.default_rng(self.seed), sequences[0].shape[1]
         size = self.delays * k

@@ -94,6 +94,10 @@ class DMD(Dynamics):
         self.context = delays
         self.uneven = method != "exact" and delays == 1
 
+    @property
+    def draws(self) -> bool:
+        return self.method == "bagged"
+
     def _fit(self, sequences: list[Array], *, times: list[Array] | None = None) -> None:
         longest = max(map(len, sequences))
         clocks = [np.arange(float(len(z))) for z in sequences] if times is None else times

@@ -12,7 +12,6 @@ checkpoints/            of trainings and archives that are under way
 study.json              the study as it was read, with all defaults
 """
 
-import inspect
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -190,9 +189,8 @@ class Plan:
         ]
 
     def _seeded_dynamics(self, spec: DynamicsSpec) -> dict[str, Any]:
-        cls = getattr(romae, class_name(spec.kind, DYNAMICS, "dynamics"))
-        seeded = "seed" in inspect.signature(cls).parameters
-        return {"seed": self.study.run.seed, **spec.options} if seeded else spec.options
+        drawn = make_dynamics(spec.kind, spec.options, where="[[dynamics]]").draws
+        return {"seed": self.study.run.seed, **spec.options} if drawn else spec.options
 
     def _fit_dynamics(self, spec: DynamicsSpec, label: str, output: Path) -> None:
         device = self.study.run.device

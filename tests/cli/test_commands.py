@@ -140,6 +140,111 @@ def test_forecast_goes_on_where_the_history_ends(call, call_json, chaos, pod):
     )
 
 
+def _rom(call, chaos, *words):
+    call("fit", "pod", chaos, "-o", "rom.rom", "--latent", "4", "--dynamics", "dmd", *SPLIT, *words)
+
+
+def test_forecast_by_duration(call, call_json, chaos):
+    _rom(call, chaos)
+    call("forecast", "rom.rom", chaos, "--steps", "7", "-o", "f.nc", *SPLIT)
+    with xr.open_dataset("f.nc") as steps:
+        step = float(np.diff(steps.time)[0])
+        units = steps.time.attrs.get("units", "")
+        facts = call_json(
+            "forecast", "rom.rom", chaos, "--duration", f"{7 * step:g}", "-o", "g.nc", *SPLIT
+        )
+        assert facts["steps"] == 7
+        with xr.open_dataset("g.nc") as duration:
+            xr.testing.assert_identical(steps, duration)
+    if units == "s":
+        words = ["--duration", f"{7e3 * step:g} ms", "-o", "h.nc", *SPLIT]
+        assert call_json("forecast", "rom.rom", chaos, *words)["steps"] == 7
+    wrong = call("forecast", "rom.rom", chaos, "--duration", "soon", "-o", "i.nc", status=2)
+    assert "text such as '45 D'" in wrong.stderr
+    both = ["--duration", "3", "--steps", "3", "-o", "i.nc"]
+    assert "Expected exactly one" in call("forecast", "rom.rom", chaos, *both, status=2).stderr
+
+
+def test_forecast_of_an_ensemble(call, call_json, chaos):
+    _rom(call, chaos)
+    words = ["forecast", "rom.rom", chaos, "--steps", "5", "--ensemble", "3", *SPLIT]
+    assert call_json(*words, "-o", "f.nc")["members"] == 3
+    call(*words, "-o", "g.zarr")
+    call(*words, "-o", "h.nc", "--seed", "1")
+    other = xr.load_dataset("h.nc")
+    with xr.open_dataset("f.nc") as one, xr.open_zarr("g.zarr", consolidated=False) as two:
+        assert one.u.dims[:2] == ("member", "time")
+        assert one.sizes["member"] == 3
+        np.testing.assert_array_equal(one.u, two.u)
+        assert not np.array_equal(one.u, other.u)
+        assert float(one.u.std("member").max()) > 0
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_forecast_that_leaves_the_range(call, chaos, tmp_path):
+    history = romae.open_snapshots(chaos)
+    romae.ReducedModel(romae.POD(4), romae.DMD(growth="free")).fit(history).save("rom.rom")
+    model = romae.load("rom.rom")
+    model.dynamics.eigenvalues = model.dynamics.eigenvalues * 1.5  # every mode grows
+    model.save("rom.rom", overwrite=True)
+    words = ["forecast", "rom.rom", chaos, "--steps", "40"]
+    stopped = call(*words, "-o", "stop.nc", "--on-blowup", "stop").stderr
+    assert "left three times the range" in stopped
+    assert "the forecast ends before it" in stopped
+    assert "NaN from there on" in call(*words, "-o", "nan.nc", "--on-blowup", "nan").stderr
+    failed = call(*words, "-o", "raise.nc", "--on-blowup", "raise", status=2)
+    assert "Expected it to stay inside" in failed.stderr
+    assert not (tmp_path / "raise.nc").exists()
+    with xr.open_dataset("stop.nc") as stop, xr.open_dataset("nan.nc") as nan:
+        # what a reader of the file alone needs to know
+        left = nan.attrs["left_training_range_at"]
+        assert stop.attrs["left_training_range_at"] == left
+        assert stop.sizes["time"] < nan.sizes["time"] == 40
+        assert float(stop.time[-1]) < left
+        assert bool(np.isnan(nan.u.sel(time=slice(left, None))).all())
+        assert bool(np.isfinite(nan.u.sel(time=slice(None, float(stop.time[-1])))).all())
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_forecast_with_parameters_and_inputs(call, call_json, tmp_path):
+    t, x = 0.1 * np.arange(60), np.linspace(0, 1, 16)
+    force = np.sin(0.4 * t)
+
+    def run(rate):
+        z = np.zeros(60)
+        for n in range(59):
+            z[n + 1] = 0.9 * z[n] + rate * force[n]
+        u = z[:, None] * np.sin(3 * x) + 0.1 * np.cos(2 * t)[:, None] * x
+        coords = {"time": ("time", t, {"units": "s"}), "x": x}
+        return xr.Dataset({"u": (("time", "x"), u)}, coords)
+
+    family = xr.concat([run(r) for r in (0.1, 0.2, 0.3)], "case").assign_coords(
+        rate=("case", [0.1, 0.2, 0.3])
+    )
+    series = xr.Dataset({"force": ("time", force)}, {"time": t})
+    dynamics = romae.OperatorInference("linear")
+    model = romae.ReducedModel(romae.POD(2), dynamics).fit(family, inputs=series)
+    model.save("rom.rom")
+    run(0.2).isel(time=slice(0, 30)).to_netcdf("begin.nc")
+    series.to_netcdf("force.nc")
+    words = ["forecast", "rom.rom", "begin.nc", "--steps", "20", "--inputs", "force.nc"]
+    call(*words, "--params", "rate=0.2", "-o", "f.nc")
+    direct = model.forecast(
+        run(0.2).isel(time=slice(0, 30)), 20, params={"rate": 0.2}, inputs=series
+    )
+    with xr.open_dataset("f.nc") as found:
+        np.testing.assert_array_equal(found.u, direct.u)
+    facts = call_json(*words, "--params", "rate=0.9", "-o", "g.nc")
+    assert "rate = 0.9 (trained on 0.1 to 0.3)" in facts["outside_training_range"]
+    with xr.open_dataset("g.nc") as found:
+        assert "rate = 0.9" in found.attrs["outside_training_range"]
+    for wrong, text in (("rate", "names and numbers"), ("rat=1", "Did you mean 'rate'")):
+        assert text in call(*words, "--params", wrong, "-o", "h.nc", status=2).stderr
+    lost = [*words[:-1], "no.nc", "--params", "rate=0.2", "-o", "h.nc"]
+    assert "no data file" in call(*lost, status=2).stderr
+    assert "has none" in call(*words[:-2], "--params", "rate=0.2", "-o", "h.nc", status=2).stderr
+
+
 def test_doctor(call, call_json):
     facts = call_json("doctor")
     assert facts["problems"] == []

@@ -69,10 +69,16 @@ def test_bagging_gives_members_that_differ(make_cycle, noisy, cases):
 
 
 def test_what_makes_no_ensemble(noisy):
-    with pytest.raises(OptionError, match=r"Persistence has no seed.*how='bagging'"):
+    class Idle(Persistence):
+        def __init__(self, seed=0):
+            self.seed = seed
+
+    with pytest.raises(OptionError, match=r"Persistence draws no numbers.*how='bagging'"):
         Ensemble(Persistence())
+    with pytest.raises(OptionError, match=r"DMD draws no numbers"):
+        Ensemble(DMD())
     with pytest.raises(OptionError, match=r"came out all the same"):
-        Ensemble(DMD()).fit(noisy)
+        Ensemble(Idle()).fit(noisy)
     with pytest.raises(OptionError, match=r"unknown dynamics 'EchoStat'.*Did you mean 'EchoState'"):
         Ensemble("EchoStat")
     with pytest.raises(OptionError, match="members is 1"):
