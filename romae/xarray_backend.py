@@ -22,6 +22,7 @@ class RomaeBackendEntrypoint(BackendEntrypoint):
 
     description = "Open archives of romae (.romae) in xarray"
     url: ClassVar[str] = ""
+    supports_groups = True
     open_dataset_parameters = (
         "filename_or_obj",
         "mask_and_scale",
@@ -78,3 +79,21 @@ class RomaeBackendEntrypoint(BackendEntrypoint):
         }
         options = {k: v for k, v in options.items() if v is not None}
         return open_fields(archive, case=case, drop=drop, options=options)
+
+    def open_datatree(self, filename_or_obj: Any, **options: Any) -> xr.DataTree:
+        """The archive as a tree: cases that have times of their own are its children."""
+        import xarray as xr
+
+        return xr.DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **options))
+
+    def open_groups_as_dict(self, filename_or_obj: Any, **options: Any) -> dict[str, xr.Dataset]:
+        """{"/": all of it}, or {"/0": case 0, "/1": case 1, ...}; ``options`` of open_dataset."""
+        from romae.archive.reading import Archive
+
+        groups = Archive(filename_or_obj, model=options.get("model")).facts["groups"]
+        if len(groups) == 1:
+            return {"/": self.open_dataset(filename_or_obj, **options)}
+        return {
+            f"/{i}": self.open_dataset(filename_or_obj, case=i, **options)
+            for i in range(len(groups))
+        }

@@ -76,7 +76,8 @@ def _chosen_cases(archive: Archive, case: int | None) -> tuple[int, ...]:
         raise OptionError(
             f"{archive.path} holds {count} cases that do not share their times (of {lengths}"
             f"{', ...' if count > 8 else ''} snapshots) and make no common Dataset. Open one, from "
-            f"0 to {count - 1}: xr.open_dataset({archive.path!r}, engine='romae', case=0)"
+            f"0 to {count - 1}: xr.open_dataset({archive.path!r}, engine='romae', case=0), in a "
+            "shell --case 0; or all as a tree: xr.open_datatree(path)"
         )
     return tuple(range(count))
 

@@ -63,6 +63,13 @@ def open_labelled(path: str, group: str | None, engine: str | None) -> xr.Datase
         raise unreadable(path, error) from error
 
 
+def open_archived_cases(path: str) -> list[xr.Dataset]:
+    """Cases of the archive ``path`` that have times of their own; none where they share them."""
+    options: dict[str, Any] = {"chunks": None, "cache": False, "decode_timedelta": False}
+    tree = xr.open_datatree(path, engine="romae", **options)
+    return [node.to_dataset() for node in tree.children.values()]
+
+
 def _with_variables(opened: xr.Dataset, path: str, group: str | None) -> xr.Dataset:
     """``opened``; :class:`DataError` where all variables lie in groups and none was named."""
     if opened.data_vars or group is not None or SCHEMES.match(path):

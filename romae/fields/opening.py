@@ -103,11 +103,11 @@ def open_snapshots(
     variables, table = _paths_to_table(variables, read_table(layout))
     opening = Opening(group=group, engine=engine, table=table, snapshot=time == EACH_FILE)
     with contextlib.ExitStack() as on_error:
-        found, text = load_sources(source, opening, cases == "file", on_error)
+        found, text, apart = load_sources(source, opening, cases == "file", on_error)
         opened = _assemble(
             found,
             text,
-            cases=cases,
+            cases="file" if apart else "auto",
             extras=Extras(periodic=periodic, mask=mask, weights=weights),
             choice={"variables": variables, "time": time, "space": space, "case": case},
         )

@@ -67,3 +67,36 @@ def test_decompressed_netcdf_declares_what_the_source_declares(tmp_path, ocean):
                 assert (
                     np.asarray(other.getncattr(key)).dtype == np.asarray(one.getncattr(key)).dtype
                 )
+
+
+@pytest.fixture
+def ragged(tmp_path, make_waves):
+    """Two runs of unequal length, Re their parameter, in one archive; and the sources."""
+    runs = [make_waves(n, seed=n).assign_coords(Re=10.0 * n) for n in (9, 13)]
+    romae.compress(romae.open_snapshots(runs, cases="file"), tmp_path / "a.romae", rel=1e-3)
+    return tmp_path / "a.romae", runs
+
+
+def test_cases_of_unequal_length_open_as_a_tree_and_as_snapshots(ragged):
+    path, runs = ragged
+    tree = xr.open_datatree(path)
+    assert list(tree.children) == ["0", "1"]
+    for i, run in enumerate(runs):
+        back = tree[str(i)].to_dataset().load()
+        xr.testing.assert_identical(back.drop_vars(["u", "p"]), run.drop_vars(["u", "p"]))
+        xr.testing.assert_identical(back, xr.open_dataset(path, engine="romae", case=i).load())
+    snapshots = romae.open_snapshots(path)
+    assert snapshots.lengths == (9, 13)
+    assert list(snapshots.params["Re"]) == [90.0, 130.0]
+    assert romae.POD(2).fit(snapshots).encode(snapshots.isel(case=[1])).sizes["time"] == 13
+
+
+def test_an_archive_of_one_dataset_opens_as_a_tree(tmp_path, source):
+    romae.compress(source, tmp_path / "a.romae", rel=1e-3)
+    tree = xr.open_datatree(tmp_path / "a.romae")
+    xr.testing.assert_identical(tree.to_dataset(), xr.open_dataset(tmp_path / "a.romae"))
+
+
+def test_decompressing_cases_of_unequal_length_says_what_to_type(ragged, tmp_path):
+    with pytest.raises(romae.RomaeError, match="--case 0"):
+        romae.decompress(ragged[0], tmp_path / "a.nc")
