@@ -3,29 +3,31 @@
     x -> plan -> x.romae.partial/ -> chunks, by any process in any order -> manifest -> x.romae
 
 A restart with the same arguments goes on from the last whole chunk. The finished folder has the
-same bytes however often it was interrupted and however many processes wrote it.
+same bytes however often it was interrupted and however many processes wrote it: the module
+:mod:`romae.archive.plan` says who may write, rename and remove what.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from romae.archive.bound import Bound, Given, read_bound
-from romae.archive.finish import finish, missing_chunks, publish, read_manifest
+from romae.archive.finish import finish, missing_chunks, read_manifest
 from romae.archive.given import read_model
 from romae.archive.plan import (
     Item,
     Plan,
     chunk_length,
+    clear_published,
+    digest,
     find_plan,
     make_plan,
     make_request,
@@ -33,7 +35,7 @@ from romae.archive.plan import (
     remove_partial,
 )
 from romae.archive.report import Report
-from romae.archive.store import MANIFEST, PathLike, sha256
+from romae.archive.store import MANIFEST, PathLike
 from romae.archive.write import write_chunk, write_chunks
 from romae.errors import (
     OptionError,
@@ -49,7 +51,7 @@ from romae.files import check_output, is_archive
 from romae.progress import track
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
-WAIT = 60.0  # seconds for another process to finish what both were finishing
+WAIT = 60.0  # seconds until a network file system shows what another machine renamed
 Part = tuple[int, int] | Literal["plan"] | None
 
 
@@ -116,10 +118,11 @@ def compress(
     if chunk is not None:
         check_whole("chunk", chunk)
     share = _check_part(part, client)
-    _check_target(target, overwrite, allow_archive=part is not None)
     model = read_model(model, embed, snapshots.layout, target.parent)
     request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
-    goal = Goal(target, request, _identity(target) if overwrite else None)
+    done = clear_published(partial_folder(target)) == request  # all but the last removal
+    _check_target(target, overwrite, allow_archive=part is not None or done)
+    goal = Goal(target, request, _identity(target) if overwrite and not done else None)
     with _explained(partial_folder(target)):
         plan = None if goal.manifest() else _plan(snapshots, bound, model, goal, overwrite)
         if plan is None:  # others have finished it
@@ -134,7 +137,8 @@ def compress(
                     task.advance(size / 1e6)
         missing = _finish(plan, snapshots, goal, overwrite)
         manifest = goal.manifest()
-    return Report(os.fspath(path), manifest, time.perf_counter() - begun, coded, missing)
+    seconds = time.perf_counter() - begun
+    return Report(os.fspath(path), manifest, seconds, coded, 0 if manifest else missing)
 
 
 def _check_part(part: Part, client: Any) -> tuple[int, int]:
@@ -173,21 +177,13 @@ class Goal:
 
     def manifest(self) -> dict[str, Any] | None:
         """Of the finished archive, whoever finished it; None before."""
-        return self._of(self.target)
-
-    def waits_in(self, folder: Path) -> bool:
-        """Whether the finished archive lies in ``folder``, killed before the last rename."""
-        return self._of(folder) is not None
-
-    def _of(self, folder: Path) -> dict[str, Any] | None:
         try:
-            if self.before is not None and _identity(folder) == self.before:
+            if self.before is not None and _identity(self.target) == self.before:
                 return None
-            manifest = read_manifest((folder / MANIFEST).read_bytes(), str(folder))
+            manifest = read_manifest((self.target / MANIFEST).read_bytes(), str(self.target))
         except FileNotFoundError:
             return None
-        text = json.dumps(self.request, sort_keys=True)
-        return manifest if manifest["request"] == sha256(text.encode()) else None
+        return manifest if manifest["request"] == digest(self.request) else None
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -203,24 +199,22 @@ def _plan(
 ) -> Plan | None:
     """The plan, found or made; None where the archive is finished."""
     folder, target = partial_folder(goal.target), goal.target
+    foreign = folder.exists()  # asked before the plan, which comes and goes with the folder
     try:
         if found := find_plan(folder, goal.request, target):
             return found
+        foreign = foreign and folder.exists()
     except PathExistsError:
         if not overwrite:
             raise
+        foreign = True
+    if foreign and overwrite:
         remove_partial(folder)
-    if folder.exists() and goal.waits_in(folder):
-        with suppress(FileNotFoundError):  # another process saw the same
-            publish(folder, target, overwrite=overwrite)
-        return None
-    if folder.exists() and not overwrite and not goal.manifest():
+    elif foreign and not goal.manifest():
         raise PathExistsError(
-            f"{folder} is in the way: an unfinished archive of other data or settings. Remove "
-            f"it: rm -r {str(folder)!r}"
+            f"{folder} is in the way, without a plan of an unfinished archive in it. Remove it: "
+            f"rm -r {str(folder)!r}"
         )
-    if folder.exists() and overwrite:
-        remove_partial(folder)
     plan = make_plan(snapshots, bound, model, goal.request, target)
     if goal.manifest():  # others made a plan, and finished, while this one was made
         remove_partial(folder)
@@ -241,13 +235,13 @@ def _written(
         else:
             yield from _on_cluster(plan, snapshots, items, client)
     except FileNotFoundError as error:
-        # Another process with the same share is finishing: it sweeps, and renames the folder.
+        # Another process with the same share has finished: the folder is gone.
         if str(plan.folder) not in str(error) or not _finished_elsewhere(goal):
             raise
 
 
 def _finished_elsewhere(goal: Goal) -> bool:
-    """Wait for another process that is finishing the same; False if it does not come about."""
+    """Whether another process has finished the same."""
     until = time.monotonic() + WAIT
     while goal.manifest() is None:
         if time.monotonic() > until:
@@ -277,7 +271,7 @@ def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, overwrite: bool) -> in
     """Finish if every chunk is there; how many are not."""
     try:
         missing = missing_chunks(plan)
-        if missing and plan.folder.exists():  # else somebody has just renamed it
+        if missing and plan.path("").exists():  # else somebody has just renamed it
             return len(missing)
         while damaged := finish(plan, goal.target, overwrite=overwrite):
             for _ in write_chunks(plan, snapshots, damaged):

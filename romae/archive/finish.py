@@ -23,23 +23,21 @@ from typing import Any
 import numpy as np
 
 from romae.archive.chunk import ChunkFacts
-from romae.archive.plan import Item, Plan
+from romae.archive.plan import Item, Plan, remove_partial
 from romae.archive.store import (
+    ARCHIVE,
     CODED,
     CRC_BYTES,
     MANIFEST,
-    PLAN,
+    OLD,
     SIDE,
-    TOOLS,
     chunk_name,
-    is_temporary,
     list_files,
-    put_file,
     sha256,
 )
 from romae.archive.write import held
 from romae.errors import ArchiveError
-from romae.files import _fsync_tree, _swap_in
+from romae.files import _fsync, _fsync_tree
 
 FORMAT = "romae-archive"
 
@@ -63,34 +61,35 @@ def finish(plan: Plan, target: Path, *, overwrite: bool = False) -> list[Item]:
             data = path.read_bytes()
             summary.add(held(data, item, plan.facts), data)
         except ArchiveError:
-            path.unlink(missing_ok=True)
             damaged.append(item)
     if damaged:
         return damaged
-    used = set(summary.methods)
-    for side in (plan.path(SIDE)).glob("*.bin"):
-        if side.stem not in used:  # tried, and never the smallest
-            side.unlink(missing_ok=True)
-    for name in list_files(plan.folder):
-        if is_temporary(name):
-            plan.path(name).unlink(missing_ok=True)
-    put_file(plan.path(MANIFEST), make_manifest(plan, summary))
+    for method in summary.methods:  # those that were tried and never the smallest stay behind
+        if side := plan.side(method):
+            plan.path(SIDE).mkdir(exist_ok=True)
+            plan.put(f"{SIDE}/{method}.bin", side)
+    plan.put(MANIFEST, make_manifest(plan, summary))
     publish(plan.folder, target, overwrite=overwrite)
     return []
 
 
 def publish(folder: Path, target: Path, *, overwrite: bool = False) -> None:
-    """Rename the finished ``folder``; with ``overwrite``, what is at ``target`` is replaced."""
-    (folder / PLAN).unlink(missing_ok=True)
-    for tools in (folder / SIDE).glob(f"*{TOOLS}"):
-        tools.unlink(missing_ok=True)
-    with suppress(OSError):  # not empty, or not there
-        (folder / SIDE).rmdir()
-    _fsync_tree(folder)
-    if overwrite and target.exists():
-        _swap_in(folder, target)
-    else:
-        os.rename(folder, target)  # refused where somebody else was faster
+    """Rename ``folder/archive`` to ``target``; with ``overwrite``, what is there is replaced.
+
+    POSIX replaces no folder that is not empty, so what is there is put away first, to a place
+    where only one can lie: nobody puts away the new archive, believing it the old one.
+    """
+    _fsync_tree(folder / ARCHIVE)
+    if overwrite:
+        old = folder / OLD
+        with suppress(OSError):  # nothing there, or another process has just done it
+            os.rename(target, old)
+        if not (old / MANIFEST).exists():  # take the place all the same
+            old.mkdir(exist_ok=True)
+            (old / "nothing").touch()
+    os.rename(folder / ARCHIVE, target)  # refused where somebody else was faster
+    _fsync(target.parent)
+    remove_partial(folder)
 
 
 class Summary:
@@ -135,8 +134,8 @@ def make_manifest(plan: Plan, summary: Summary) -> bytes:
     facts, errors = plan.facts, summary.errors(plan.facts)
     files = {
         name: plan.path(name)
-        for name in list_files(plan.folder)
-        if name not in (PLAN, MANIFEST) and not _is_chunk(name) and not name.endswith(TOOLS)
+        for name in list_files(plan.path(""))
+        if name != MANIFEST and not _is_chunk(name)
     }
     side = sum(p.stat().st_size for n, p in files.items() if n.startswith(f"{SIDE}/"))
     rest = sum(p.stat().st_size for p in files.values()) - side

@@ -4,10 +4,22 @@ A plan follows from the data and the arguments alone,
 
     plan = bound in absolute eps per field, chunk length, methods with their side files, template,
 
-and every process that works on the archive reads the same one. Whoever comes first makes it
-beside, in a folder of its own, and renames it to ``x.romae.partial``: of several, one succeeds and
-the others take that one. ``request`` says what was asked for; an unfinished archive with another
-request is not continued.
+and every process that works on the archive reads the same one. ``request`` says what was asked
+for; an unfinished archive with another request is not continued.
+
+    x.romae.partial/plan.json     never changed
+                    side/         all candidates, never changed
+                    temporary/    files that are being written
+                    archive/      what will be x.romae: whole files only, each of the same bytes
+                                  whoever writes it, and none is ever removed
+                    old/          what stood at x.romae, while it is replaced
+
+Whoever comes first fills such a folder beside and renames it to ``x.romae.partial``: of several,
+one succeeds and the others take that one. Any process may put any file into ``archive``. With all
+of them there, any process renames ``archive`` to ``x.romae`` and removes the rest. A rename
+succeeds for one process only, so whoever finds files of the unfinished archive gone knows that it
+is finished, and stops. Without ``archive`` in it, ``x.romae.partial`` is rubbish of a process that
+was killed in its last moment.
 
 A chunk holds K snapshots of one case. It is decoded as a whole, so K is what one snapshot costs to
 read; it is also what a process holds in memory, several times over.
@@ -15,11 +27,12 @@ read; it is also what a process holds in memory, several times over.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +44,18 @@ import numpy as np
 from romae.archive import choose
 from romae.archive.bound import Bound, measure_ranges, stored_dtypes
 from romae.archive.method import Method
-from romae.archive.store import CODED, LABELS, PLAN, SIDE, TOOLS, put_file, sha256
+from romae.archive.store import (
+    ARCHIVE,
+    CODED,
+    LABELS,
+    OLD,
+    PLAN,
+    SIDE,
+    TEMPORARY,
+    TOOLS,
+    put_file,
+    sha256,
+)
 from romae.archive.template import make_template, write_template
 from romae.errors import ArchiveError, PathExistsError
 from romae.fields.snapshots import Snapshots
@@ -40,6 +64,7 @@ from romae.files import _fsync_tree, _remove, _sibling, _sweep
 VERSION = 1  # of the container
 KEY_FRAMES = 64  # snapshots of a chunk, unless they are too many bytes
 CHUNK_BYTES = 64 * 2**20
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 Item = tuple[int, int]  # case, position of the chunk in it
 
 
@@ -68,14 +93,11 @@ class Plan:
     @cached_property
     def methods(self) -> list[Method]:
         """Candidates of every chunk."""
-        sides = {n: self.folder / SIDE / f"{n}.bin" for n in self.document["methods"]}
-        held = {n: p.read_bytes() if p.exists() else b"" for n, p in sides.items()}
-        methods = [choose.load_method(n, data) for n, data in held.items()]
+        methods = [choose.load_method(n, self.side(n)) for n in self.document["methods"]]
         for method in methods:
             method.settle(str(self.folder.parent))
-            tools = self.folder / SIDE / f"{method.name}{TOOLS}"
-            if tools.exists():
-                method.take_tools(tools.read_bytes())
+            if method.name in self.document["tools"]:
+                method.take_tools((self.folder / SIDE / f"{method.name}{TOOLS}").read_bytes())
         return methods
 
     @cached_property
@@ -85,6 +107,12 @@ class Plan:
         for method in self.methods:
             method.floor = floors.get(method.name, 0.0)
         return self.methods
+
+    def side(self, method: str) -> bytes:
+        """Side information of a candidate. Raises :class:`FileNotFoundError` when finished."""
+        if method not in self.document["sides"]:
+            return b""
+        return (self.folder / SIDE / f"{method}.bin").read_bytes()
 
     @cached_property
     def dtypes(self) -> list[np.dtype]:
@@ -98,7 +126,11 @@ class Plan:
 
     def path(self, name: str) -> Path:
         """Of a file of the archive."""
-        return self.folder / name
+        return self.folder / ARCHIVE / name
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a file of the archive, whole or not at all."""
+        put_file(self.path(name), data, self.folder / TEMPORARY)
 
 
 def chunk_items(lengths: list[int], chunk: int) -> Iterator[Item]:
@@ -153,9 +185,16 @@ def find_plan(folder: Path, request: dict[str, Any], target: Path) -> Plan | Non
             f"{'data' if key in ('fingerprint', 'lengths', 'fields') else 'settings'}: {key} is "
             f"{document['request'].get(key)!r} there and {request[key]!r} here. Give the same "
             f"arguments to go on with it, or remove it: rm -r {str(folder)!r}; overwrite=True "
-            f"(--overwrite) removes it and replaces {target.name}"
+            f"(--overwrite) removes it and replaces {target.name}{_old(folder, target)}"
         )
     return Plan(folder, document)
+
+
+def _old(folder: Path, target: Path) -> str:
+    old = folder / OLD
+    return (
+        f". {str(old)!r} is what was to be replaced" if old.exists() and not target.exists() else ""
+    )
 
 
 def make_plan(
@@ -165,16 +204,28 @@ def make_plan(
 
     None if others have finished the archive meanwhile.
     """
+    return place_plan(target, request, lambda f: _fill(f, snapshots, bound, model, request))
+
+
+def place_plan(
+    target: Path, request: dict[str, Any], fill: Callable[[Path], dict[str, Any]]
+) -> Plan | None:
+    """Let ``fill`` make a plan in a new folder, and give that the name ``x.romae.partial``."""
     folder = partial_folder(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
     temporary = _sibling(folder, "partial")
     try:
-        document = _fill(temporary, snapshots, bound, model, request)
+        for name in (ARCHIVE, SIDE, TEMPORARY):
+            (temporary / name).mkdir(parents=True)
+        document = fill(temporary)
         put_file(temporary / PLAN, json.dumps(document).encode())
         _fsync_tree(temporary)
-        with suppress(OSError):  # somebody else was faster
+        try:
             os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno not in TAKEN:  # else somebody was faster
+                raise
     finally:
         _remove(temporary)
     return find_plan(folder, request, target)
@@ -194,18 +245,15 @@ def _fill(
     ranges = measure_ranges(snapshots, dtypes)
     eps, targets = bound.eps(ranges), bound.targets(ranges)
     template = make_template(snapshots)
-    folder.mkdir()
-    lost = write_template(template.groups, folder / LABELS)
+    lost = write_template(template.groups, folder / ARCHIVE / LABELS)
     methods = choose.candidates(snapshots, eps, model, request["chunk"], dtypes)
-    (folder / SIDE).mkdir()
-    for method in methods:
-        if side := method.to_bytes():
-            put_file(folder / SIDE / f"{method.name}.bin", side)
-        if tools := method.tools():
-            put_file(folder / SIDE / f"{method.name}{TOOLS}", tools)
-    if not any((folder / SIDE).iterdir()):
-        (folder / SIDE).rmdir()
-    _coded_arrays(folder, snapshots, request["chunk"])
+    sides = {m.name: side for m in methods if (side := m.to_bytes())}
+    tools = {m.name: tool for m in methods if (tool := m.tools())}
+    for name, data in sides.items():
+        put_file(folder / SIDE / f"{name}.bin", data)
+    for name, data in tools.items():
+        put_file(folder / SIDE / f"{name}{TOOLS}", data)
+    write_arrays(folder / ARCHIVE, snapshots, request["chunk"])
     variables = {
         f.name: {
             "dtype": dtypes[c].str,
@@ -244,7 +292,7 @@ def _fill(
             "bytes": sum(d.itemsize for d in dtypes) * len(snapshots) * int(np.prod(layout.shape)),
         },
         "model": request["model"],
-        "request": sha256(json.dumps(request, sort_keys=True).encode()),
+        "request": digest(request),
         "made": {
             "romae": __version__,
             "numpy": np.__version__,
@@ -255,11 +303,13 @@ def _fill(
         "request": request,
         "methods": [m.name for m in methods],
         "floors": {m.name: m.floor for m in methods},
+        "sides": list(sides),
+        "tools": list(tools),
         "facts": facts,
     }
 
 
-def _coded_arrays(folder: Path, snapshots: Snapshots, chunk: int) -> None:
+def write_arrays(folder: Path, snapshots: Snapshots, chunk: int) -> None:
     """The metadata of ``coded/<case>``: Zarr v3 arrays (T, C, *space) of our own codec."""
     layout = snapshots.layout
     group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
@@ -290,7 +340,25 @@ def _compact(document: Any) -> bytes:
 
 def remove_partial(folder: Path) -> None:
     """Forget an unfinished archive; renamed first, so that nobody continues half of it."""
-    if folder.exists():
-        away = _sibling(folder, "replaced")
+    away = _sibling(folder, "partial")  # swept by others, should this process be killed now
+    with suppress(FileNotFoundError):
         os.rename(folder, away)
         shutil.rmtree(away, ignore_errors=True)
+
+
+def clear_published(folder: Path) -> dict[str, Any] | None:
+    """Remove what a process left that was killed after the last rename; what it was asked for."""
+    try:
+        document = json.loads((folder / PLAN).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if (folder / ARCHIVE).exists():
+        return None
+    remove_partial(folder)
+    request: dict[str, Any] = document["request"]
+    return request
+
+
+def digest(request: dict[str, Any]) -> str:
+    """By which the manifest says what was asked for."""
+    return sha256(json.dumps(request, sort_keys=True).encode())

@@ -27,6 +27,7 @@ from romae.files import is_archive
 MANIFEST = BUNDLE_FILE
 CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
 TOOLS = ".tools"  # ending of what a method needs to encode only; the unfinished archive has it
+ARCHIVE, TEMPORARY, OLD = "archive", "temporary", "old"  # in an unfinished archive, see plan
 CRC_BYTES = 4
 LOCAL_HEADER = 30  # bytes before the name in a ZIP entry
 PathLike = str | os.PathLike[str]
@@ -162,18 +163,16 @@ def list_files(folder: PathLike) -> list[str]:
     return sorted(found)
 
 
-def put_file(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` whole or not at all; of several writers the last one stays."""
+def put_file(path: Path, data: bytes, by: Path | None = None) -> None:
+    """Write ``data`` to ``path`` whole or not at all; of several writers the last one stays.
+
+    ``by``: folder for the unfinished file, the one of ``path`` otherwise.
+    """
     unique = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-    temporary = path.with_name(f".{path.name}.{unique}")
+    temporary = (by or path.parent) / f".{path.name}.{unique}"
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def is_temporary(name: str) -> bool:
-    """Whether :func:`put_file` would have renamed the file ``name``, had it not been killed."""
-    return os.path.basename(name).startswith(".")

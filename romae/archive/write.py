@@ -22,7 +22,7 @@ import numpy as np
 from romae.archive.bound import read_values
 from romae.archive.chunk import ChunkFacts, chunk_facts, encode_chunk
 from romae.archive.plan import Item, Plan, chunk_range
-from romae.archive.store import chunk_name, put_file, seal, unseal
+from romae.archive.store import chunk_name, seal, unseal
 from romae.errors import ArchiveError
 from romae.fields.snapshots import Snapshots
 from romae.fields.work import THREADS, processors
@@ -77,11 +77,11 @@ def write_chunk(plan: Plan, snapshots: Snapshots, item: Item) -> int:
     facts = plan.facts
     start, stop = chunk_range(item, facts["lengths"], facts["chunk"])
     size = (stop - start) * int(np.prod(facts["shape"])) * sum(d.itemsize for d in plan.dtypes)
-    path = plan.path(chunk_name(*item, len(facts["space"])))
+    name = chunk_name(*item, len(facts["space"]))
     try:
-        held(path.read_bytes(), item, facts)
+        held(plan.path(name).read_bytes(), item, facts)
     except (FileNotFoundError, ArchiveError):
-        put_file(path, seal(encode(plan, read_values(snapshots, start, stop, item[0]))))
+        plan.put(name, seal(encode(plan, read_values(snapshots, start, stop, item[0]))))
     return size
 
 

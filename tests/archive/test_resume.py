@@ -71,7 +71,7 @@ def test_a_damaged_chunk_of_an_unfinished_archive_is_written_anew(
     with pytest.raises(Stop):
         romae.compress(source, path, rel=1e-3, chunk=8)
     monkeypatch.undo()
-    chunk = tmp_path / "a.romae.partial" / "coded" / "0" / "c.1.0.0.0"
+    chunk = tmp_path / "a.romae.partial" / "archive" / "coded" / "0" / "c.1.0.0.0"
     chunk.write_bytes(chunk.read_bytes()[:-3])  # the page cache was lost with the power
     romae.compress(source, path, rel=1e-3, chunk=8)
     assert files(path) == files(tmp_path / "whole.romae")
