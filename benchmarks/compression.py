@@ -36,6 +36,8 @@ import numpy as np
 from compression_data import MAKERS, PERIODIC, load
 
 RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
+FOUR = ("cylinder", "ks", "decaying", "forced")
+LEARNED = ("coded-pod", "equation", "stencil")
 TRAJECTORIES = {"shallow": 4}
 Coded = tuple[int, Callable[[], np.ndarray]]  # bytes, and how to decode
 Coder = Callable[[np.ndarray, np.ndarray], Coded]
@@ -317,28 +319,78 @@ def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray
     quarter = len(x) // 4
     for part, y, k in (("", x, cases), ("quarter ", x[quarter:], max(1, cases - 1))):
         known = Learned(name, x[:quarter] if part else x, eps)
-        for method in ("coded-pod", "equation", "stencil"):
+        for method in LEARNED:
             for length in (None, 64):
                 row = f"romae {method} {part}{length or 'whole'}"
                 yield row, y, eps, lambda m=method, n=length, c=k, w=known: w.coder(m, c, n)
 
 
 def show(found: list[dict]) -> None:
-    """Markdown tables, one per data set and bound, with the ratio over the best SZ3."""
-    for name, rel in dict.fromkeys((f["data"], f["rel"]) for f in found):
+    """Markdown: a summary over SZ3, then a table for each data set and bound."""
+    summary(found)
+    for name, rel in cells(found):
         these = [f for f in found if (f["data"], f["rel"]) == (name, rel)]
-        reference = max((f.get("ratio", 0) for f in these if f["row"].startswith("SZ3")), default=0)
+        reference = best(these, "SZ3")
         print(f"\n### {name}, {rel:g} of the range\n")
-        print("| coder | ratio | over SZ3 | bound held (worst) | MB/s in | out |")
-        print("|---|---|---|---|---|---|")
-        for f in these:
+        print("| coder | ratio | over SZ3 | bound held (worst) | MB/s in | out | code |")
+        print("|---|---|---|---|---|---|---|")
+        for f in sorted(these, key=lambda f: (f["row"].startswith("romae"), f["row"])):
+            if f.get("note") == "does not apply":
+                continue
             if "note" in f:
-                print(f"| {f['row']} | {f['note']} | | | | |")
+                print(f"| {f['row']} | {f['note']} | | | | | |")
                 continue
             over = f"{f['ratio'] / reference:.2f}" if reference else "-"
             held = f"{'yes' if f['held'] else 'NO'} ({f['worst']:.4f})"
             speed = f"{f['in']:.1f} | {f['out']:.1f}"
-            print(f"| {f['row']} | {f['ratio']:.2f} | {over} | {held} | {speed} |")
+            code = f.get("code", "")[:6] if f["row"].startswith("romae") else ""
+            print(f"| {f['row']} | {f['ratio']:.2f} | {over} | {held} | {speed} | {code} |")
+
+
+def cells(found: list[dict]) -> list[tuple[str, float]]:
+    """Data sets and bounds, in the order of the data and from coarse to fine."""
+    every = {(f["data"], f["rel"]) for f in found}
+    return sorted(every, key=lambda c: (list(MAKERS).index(c[0]), -c[1]))
+
+
+def best(found: list[dict], start: str, end: str = "") -> float:
+    """The largest ratio of the rows whose names begin and end so; 0 if there are none."""
+    fit = (f for f in found if f["row"].startswith(start) and f["row"].endswith(end))
+    return max((f.get("ratio", 0.0) for f in fit), default=0.0)
+
+
+def summary(found: list[dict]) -> None:
+    """Ratios and how many times the best SZ3's they are; geometric mean of :data:`FOUR`."""
+    columns = (
+        ("auto, 64", lambda these: best(these, "romae auto", "64")),
+        ("auto, whole", lambda these: best(these, "romae auto", "whole")),
+        (
+            "first quarter, 64",
+            lambda these: max(best(these, f"romae {m} quarter", "64") for m in LEARNED),
+        ),
+    )
+    print("| data | bound | SZ3 |" + "".join(f" {name} | over SZ3 |" for name, _ in columns))
+    print("|---|---|---|" + "---|---|" * len(columns))
+    gains: dict[tuple[float, str], list[float]] = {}
+    for name, rel in cells(found):
+        these = [f for f in found if (f["data"], f["rel"]) == (name, rel)]
+        reference = best(these, "SZ3")
+        line = f"| {name} | {rel:g} | {reference:.1f} |"
+        for column, ratio in ((c, r(these)) for c, r in columns):
+            if not (ratio and reference):
+                line += " - | - |"
+                continue
+            line += f" {ratio:.1f} | **{ratio / reference:.2f}** |"
+            if name in FOUR:
+                gains.setdefault((rel, column), []).append(ratio / reference)
+        print(line)
+    print()
+    for (rel, column), ratios in sorted(gains.items(), reverse=True):
+        if len(ratios) == len(FOUR):
+            mean = float(np.exp(np.mean(np.log(ratios))))
+            print(
+                f"- geometric mean over SZ3 of {', '.join(FOUR)} at {rel:g}, {column}: {mean:.1f}"
+            )
 
 
 def read() -> list[dict]:
