@@ -27,7 +27,7 @@ LATENT_NOISE = (0.08, 0.03, 0.2, 0.4)  # rms error that rounded latents make, ov
 FIELD_NOISE = (0.4, 0.25, 0.7, 1.2, 2.5, 5.0)  # the same for the mean and the modes
 WEIGHT_BITS = (8, 10, 12, 6, 5, 0)  # 0: float32
 DOUBLE_ABOVE = 1 / 16  # of eps: a larger margin in single precision means double precision
-FRAMES = 64  # snapshots of each chunk on which bytes are counted
+FRAMES = 24  # snapshots of each chunk on which bytes are counted
 TRIED = 2  # chunks
 LATENTS = 96  # snapshots whose latents are the sample
 
