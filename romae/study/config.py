@@ -153,7 +153,8 @@ class Archive:
         try:
             read_bound(names, abs=self.abs, rel=self.rel, nrmse=self.nrmse)
         except OptionError as error:
-            raise OptionError(f"study [archive]: {error}.") from error
+            words = str(error).rstrip(".")
+            raise OptionError(f"study [archive]: {words}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
