@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from romae import dynamics as dynamics_module
+from romae import finetune as tune
 from romae import reducers as reducers_module
 from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
 from romae.conventions import CASE, TIME
@@ -54,6 +55,7 @@ class ReducedModel:
         self.reducer, self.dynamics = reducer, dynamics
         self.choice: list[dict[str, Any]] = []
         self.horizon: Horizon | None = None
+        self.tuning: dict[str, Any] | None = None
 
     def fit(
         self,
@@ -62,6 +64,7 @@ class ReducedModel:
         *,
         inputs: Any = None,
         resample: Any = None,
+        finetune: Any = None,
         device: str = "auto",
     ) -> Self:
         """Fit the reducer, unless it is fitted, then the dynamics on the latents of ``data``.
@@ -69,10 +72,20 @@ class ReducedModel:
         Cases may differ in length and in their times, not in the time step. ``inputs``: known
         series over time, see :meth:`Dynamics.fit`; they cover ``validation`` too. ``resample``: a
         time step such as "6 h", for uneven times, see :func:`romae.resample`. With ``validation``
-        the valid prediction time is measured there: :attr:`horizon`. With ``"auto"`` and no
+        the valid prediction time is measured there: :attr:`horizon`. ``finetune``: True, a number
+        of updates or a TrainConfig trains an autoencoder and trained dynamics on together, see
+        :mod:`romae.finetune`; :attr:`tuning` says what came of it. With ``"auto"`` and no
         ``validation`` the last fifth of the times is held back for the choice.
         """
-        snapshots = open_snapshots(data)
+        snapshots, self.tuning = open_snapshots(data), None
+        if finetune:
+            if self.dynamics == AUTO or resample is not None:
+                raise OptionError(
+                    "fit got finetune with dynamics='auto' or resample. Expected neither; choose "
+                    "or resample first."
+                )
+            config = tune.settings(finetune)
+            tune.check(self.reducer, self.dynamics, inputs)
         if self.dynamics == AUTO and validation is None:
             snapshots, validation = snapshots.split(1 - HELD_BACK, HELD_BACK)
         held_out = None if validation is None else open_snapshots(validation)
@@ -93,6 +106,10 @@ class ReducedModel:
                 raise OptionError("fit got resample and inputs. Expected one; resample before.")
             latents, params = self._even(latents, params, resample)
         self.dynamics.fit(latents, params=params, inputs=inputs)
+        if finetune:
+            self.reducer, self.dynamics, self.tuning = tune.finetune(
+                self.reducer, self.dynamics, snapshots, held_out, config
+            )
         self.horizon = None
         if held_out is not None:
             self.measure(held_out, inputs=inputs, resample=resample)
@@ -215,7 +232,13 @@ class ReducedModel:
         told = None if self.horizon is None else self.horizon.to_state()
         parts: dict[str, Bundle] = {
             "": (
-                {"class": "ReducedModel", "kind": "model", "horizon": told, "choice": self.choice},
+                {
+                    "class": "ReducedModel",
+                    "kind": "model",
+                    "horizon": told,
+                    "choice": self.choice,
+                    "tuning": self.tuning,
+                },
                 {},
             ),
             "reducer": self.reducer.to_bundle(),
@@ -248,6 +271,7 @@ def load(path: PathLike) -> Any:
         model = ReducedModel(reducer, dynamics)
         model.choice, told = bundle[0].get("choice", []), bundle[0].get("horizon")
         model.horizon = None if told is None else Horizon(**told)
+        model.tuning = bundle[0].get("tuning")
         return model
     return find_class(bundle_class(bundle[0])).from_bundle(bundle)
 
