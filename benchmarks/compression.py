@@ -342,7 +342,7 @@ def show(found: list[dict]) -> None:
                 continue
             over = f"{f['ratio'] / reference:.2f}" if reference else "-"
             held = f"{'yes' if f['held'] else 'NO'} ({f['worst']:.4f})"
-            speed = f"{f['in']:.1f} | {f['out']:.1f}"
+            speed = f"{f['in']:.1f} | {f['out']:.1f}" if "in" in f else "- | -"
             code = f.get("code", "")[:6] if f["row"].startswith("romae") else ""
             print(f"| {f['row']} | {f['ratio']:.2f} | {over} | {held} | {speed} | {code} |")
 
