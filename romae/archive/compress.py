@@ -13,13 +13,15 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from romae.archive.bound import Bound, Given, read_bound
+from romae.archive.append import append_request, make_append, nothing_new
+from romae.archive.bound import Given, read_bound
 from romae.archive.finish import finish, missing_chunks, read_manifest
 from romae.archive.given import read_model
 from romae.archive.plan import (
@@ -66,6 +68,7 @@ def compress(
     embed: bool = True,
     chunk: int | None = None,
     overwrite: bool = False,
+    append: bool = False,
     part: Part = None,
     client: Any = None,
 ) -> Report:
@@ -85,6 +88,9 @@ def compress(
     chunk : snapshots per chunk, at most. Default: 64, fewer where they would exceed 64 MiB.
         Reading one snapshot decodes one chunk.
     overwrite : replace an archive that stands at ``path``.
+    append : ``data`` are the source of the archive at ``path``, longer by new snapshots: code
+        those (and the last chunk, if it was not whole) by the plan of the archive, whose bound may
+        be left out; a relative one keeps the eps of the first run. Without an archive: as usual.
     part : (i, n): write only the i-th of n shares of the chunks, i from 0; whoever finds all chunks
         there finishes. "plan": prepare, and leave the chunks to others.
     client : of dask.distributed, whose workers see the same files: they write the chunks.
@@ -96,7 +102,8 @@ def compress(
     Raises
     ------
     OptionError : no bound, several, one that is not above 0, an unknown field, a model that cannot
-        predict fields.
+        predict fields, other settings than those of the archive that is appended to.
+    DataError : data to append that do not begin with the snapshots of the archive.
     GridMismatchError : a reducer of other fields, grid or mask.
     PathExistsError : something is at ``path``, or an unfinished archive of other data or bounds.
     UnwritableFileError : the disk is full; the same call goes on when there is room.
@@ -114,17 +121,32 @@ def compress(
     """
     begun, target = time.perf_counter(), Path(os.path.realpath(path))
     snapshots = open_snapshots(data)
-    bound = read_bound(snapshots.layout.names, abs=abs, rel=rel, nrmse=nrmse)
+    if append and overwrite:
+        raise OptionError("append=True and overwrite=True exclude each other. Expected one of them")
     if chunk is not None:
         check_whole("chunk", chunk)
     share = _check_part(part, client)
-    model = read_model(model, embed, snapshots.layout, target.parent)
-    request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
-    done = clear_published(partial_folder(target)) == request  # all but the last removal
-    _check_target(target, overwrite, allow_archive=part is not None or done)
-    goal = Goal(target, request, _identity(target) if overwrite and not done else None)
+    cleared = clear_published(partial_folder(target))
+    given = {"abs": abs, "rel": rel, "nrmse": nrmse}
+    growth = append_request(snapshots, target, given, chunk) if append else None
+    make: Callable[[], Plan | None]
+    if growth:
+        request, old = growth
+        if old is not None and nothing_new(snapshots, old):
+            return Report(os.fspath(path), old.facts, time.perf_counter() - begun, 0)
+        goal = Goal(target, request, None)
+        make = partial(make_append, snapshots, old, request, target)
+    else:
+        bound = read_bound(snapshots.layout.names, **given)
+        model = read_model(model, embed, snapshots.layout, target.parent)
+        request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
+        done = cleared == request  # killed after the last rename
+        _check_target(target, overwrite, allow_archive=part is not None or done)
+        goal = Goal(target, request, _identity(target) if overwrite and not done else None)
+        make = partial(make_plan, snapshots, bound, model, request, target)
+    replace = overwrite or growth is not None
     with _explained(partial_folder(target)):
-        plan = None if goal.manifest() else _plan(snapshots, bound, model, goal, overwrite)
+        plan = None if goal.manifest() else _plan(goal, make, overwrite)
         if plan is None:  # others have finished it
             return Report(os.fspath(path), goal.manifest(), time.perf_counter() - begun, 0)
         coded = 0
@@ -135,7 +157,7 @@ def compress(
                 for size in _written(plan, snapshots, mine, client, goal):
                     coded += size
                     task.advance(size / 1e6)
-        missing = _finish(plan, snapshots, goal, overwrite)
+        missing = _finish(plan, snapshots, goal, replace)
         manifest = goal.manifest()
     seconds = time.perf_counter() - begun
     return Report(os.fspath(path), manifest, seconds, coded, 0 if manifest else missing)
@@ -194,9 +216,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return seen.st_ino, seen.st_mtime_ns
 
 
-def _plan(
-    snapshots: Snapshots, bound: Bound, model: Any, goal: Goal, overwrite: bool
-) -> Plan | None:
+def _plan(goal: Goal, make: Callable[[], Plan | None], overwrite: bool) -> Plan | None:
     """The plan, found or made; None where the archive is finished."""
     folder, target = partial_folder(goal.target), goal.target
     foreign = folder.exists()  # asked before the plan, which comes and goes with the folder
@@ -215,7 +235,12 @@ def _plan(
             f"{folder} is in the way, without a plan of an unfinished archive in it. Remove it: "
             f"rm -r {str(folder)!r}"
         )
-    plan = make_plan(snapshots, bound, model, goal.request, target)
+    try:
+        plan = make()
+    except FileNotFoundError:  # of an archive to append to, which others have just replaced
+        if not goal.manifest():
+            raise
+        return None
     if goal.manifest():  # others made a plan, and finished, while this one was made
         remove_partial(folder)
         return None
@@ -267,13 +292,13 @@ def _on_cluster(
         yield future.result()
 
 
-def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, overwrite: bool) -> int:
+def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, replace: bool) -> int:
     """Finish if every chunk is there; how many are not."""
     try:
         missing = missing_chunks(plan)
         if missing and plan.path("").exists():  # else somebody has just renamed it
             return len(missing)
-        while damaged := finish(plan, goal.target, overwrite=overwrite):
+        while damaged := finish(plan, goal.target, overwrite=replace):
             for _ in write_chunks(plan, snapshots, damaged):
                 pass
     except OSError as error:

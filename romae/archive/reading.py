@@ -168,8 +168,10 @@ class Archive:
 
     def decode(self, item: Item) -> Arrays:
         """The arrays (n, *space) of one chunk, decoded anew."""
-        self.store.check_same()
-        payload = self.payload(item)
+        try:
+            payload = self.payload(item)
+        finally:
+            self.store.check_same()  # after reading: it may be replaced meanwhile
         method = chunk_facts(payload).method
         if method:
             self.method(method)

@@ -50,6 +50,11 @@ _BOUND = "E or U=E,V=E"
     metavar="I/N|plan",
     help="Write the I-th of N shares, I from 0; whoever comes last finishes. plan: only prepare.",
 )
+@click.option(
+    "--append",
+    is_flag=True,
+    help="FILES are the source of the archive, grown: code what is new, with the same bound.",
+)
 @data_options
 @overwrite_option
 def compress(
@@ -62,6 +67,7 @@ def compress(
     embed: bool,
     chunk: int | None,
     part: str | None,
+    append: bool,
     data: DataOptions,
     overwrite: bool,
 ) -> Result:
@@ -87,6 +93,7 @@ def compress(
         embed=embed,
         chunk=chunk,
         overwrite=overwrite,
+        append=append,
         part=share(part),
     )
     return Result(str(report), report.to_dict())
