@@ -1,5 +1,7 @@
 """Processes that write one archive, killed at random moments: ``python kills.py 200``.
 
+``python kills.py 200 1 append`` kills those that append to one.
+
 The parent imports and compiles everything once and forks a child for every attempt, so that kills
 fall on the work and not on imports. After each kill nothing or the whole archive stands under its
 name; after some kills a last attempt is left alone, and its bytes are those of an undisturbed run.
@@ -8,6 +10,7 @@ name; after some kills a last attempt is left alone, and its bytes are those of 
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,13 +41,13 @@ def tree(path: Path) -> dict[str, bytes]:
     }
 
 
-def start(data: xr.Dataset, path: Path) -> int:
+def start(data: xr.Dataset, path: Path, append: bool = False) -> int:
     child = os.fork()
     if child:
         return child
     try:
         with silent():
-            compress(data, path, rel=1e-3, model=None, chunk=4)
+            compress(data, path, rel=1e-3, model=None, chunk=4, append=append)
     except BaseException as error:
         print(repr(error), file=sys.stderr)
         os._exit(1)
@@ -82,5 +85,38 @@ def main(kills: int, seed: int = 0) -> dict[str, int]:
     return done
 
 
+def main_append(kills: int, seed: int = 0) -> dict[str, int]:
+    """An archive of half the data grows; ``away``: kills between the two renames."""
+    data, rng = source(), random.Random(seed)
+    encode_chunk(data.u.values[:4, None], [1e-3], [Spline()], [np.dtype("f4")])
+    done = {"kills": 0, "late": 0, "archives": 0, "away": 0, "wrong": 0, "errors": 0}
+    with tempfile.TemporaryDirectory(prefix="romae-kills-") as folder:
+        first, whole = Path(folder, "first.romae"), Path(folder, "whole.romae")
+        os.waitpid(start(data.isel(time=slice(30)), first), 0)
+        shutil.copytree(first, whole)
+        begun = time.perf_counter()
+        os.waitpid(start(data, whole, True), 0)
+        takes, old, new = time.perf_counter() - begun, tree(first), tree(whole)
+        while done["kills"] < kills:
+            path = Path(folder, f"{done['archives']}.romae")
+            shutil.copytree(first, path)
+            for _ in range(KILLS_PER_ARCHIVE):
+                child = start(data, path, True)
+                time.sleep(rng.uniform(0, takes))
+                os.kill(child, signal.SIGKILL)
+                _, status = os.waitpid(child, 0)
+                done["kills" if os.WIFSIGNALED(status) else "late"] += 1
+                away = not path.exists()
+                done["away"] += away
+                done["wrong"] += tree(path) not in (({},) if away else (old, new))
+            _, status = os.waitpid(start(data, path, True), 0)
+            done["errors"] += status != 0
+            done["wrong"] += tree(path) != new or Path(f"{path}.partial").exists()
+            done["archives"] += 1
+    return done
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(*map(int, sys.argv[1:]))))
+    numbers = map(int, sys.argv[1:3])
+    run = main_append if sys.argv[3:] == ["append"] else main
+    print(json.dumps(run(*numbers)))

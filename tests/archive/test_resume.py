@@ -127,10 +127,11 @@ def test_stopped_between_manifest_and_rename(tmp_path, source, files, monkeypatc
 
 
 @pytest.mark.slow
-def test_processes_killed_at_random_moments_leave_whole_archives():
+@pytest.mark.parametrize("what", [[], ["append"]])
+def test_processes_killed_at_random_moments_leave_whole_archives(what):
     script = Path(__file__).with_name("kills.py")
     done = subprocess.run(
-        [sys.executable, str(script), "12", "7"], capture_output=True, text=True, check=True
+        [sys.executable, str(script), "12", "7", *what], capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["kills"] >= 12
