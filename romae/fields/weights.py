@@ -97,7 +97,14 @@ def axis_weights(
         )
     if bounds is not None and bounds.shape == (x.size, 2):
         edges = np.sin(np.deg2rad(bounds)) if is_latitude(attrs) else bounds
-        return np.abs(edges[:, 1] - edges[:, 0])
+        widths = np.abs(edges[:, 1] - edges[:, 0])
+        if not (np.isfinite(widths).all() and widths.any()):
+            raise DataError(
+                f"the bounds of coordinate {name!r} give no cell sizes: the first is from "
+                f"{bounds[0, 0]} to {bounds[0, 1]}. Expected edges of every cell; repair them, or "
+                f"drop them: del ds[{name!r}].attrs['bounds']"
+            )
+        return widths
     if is_latitude(attrs):
         return np.abs(np.diff(np.sin(np.deg2rad(cell_edges(x).clip(-90, 90)))))
     if periodic:

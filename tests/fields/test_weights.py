@@ -92,6 +92,14 @@ def test_cell_bounds_go_before_points():
     np.testing.assert_allclose(w[:, 2] / w[0, 2], np.diff(edges))
 
 
+@pytest.mark.parametrize("edge", [0.0, np.nan])
+def test_cell_bounds_without_any_size_are_refused(edge):
+    coords = {"y": ("y", np.arange(4.0), {"bounds": "y_bnds"}), "x": np.arange(5.0)}
+    source = field_on(coords, extra={"y_bnds": (("y", "nv"), np.full((4, 2), edge))})
+    with pytest.raises(DataError, match="bounds of coordinate 'y' give no cell sizes"):
+        open_snapshots(source, variables=["u"])
+
+
 def test_curvilinear_areas():
     # polar coordinates: cells of area r dr dtheta
     r, theta = np.meshgrid(np.linspace(1, 2, 40), np.linspace(0, np.pi / 2, 60), indexing="ij")
