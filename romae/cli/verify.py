@@ -3,7 +3,7 @@
 import click
 
 from romae.cli.command import Result, command
-from romae.cli.options import one_or_list
+from romae.cli.options import DataOptions, data_options, one_or_list
 
 
 @command("verify")
@@ -14,12 +14,20 @@ from romae.cli.options import one_or_list
     metavar="FILES",
     help="The source: compare every value; a path or a glob in quotes, may be repeated.",
 )
-def verify(archive: str, against: tuple[str, ...]) -> Result:
+@data_options
+def verify(archive: str, against: tuple[str, ...], data: DataOptions) -> Result:
     """Check every checksum of ARCHIVE; with --against, every value too.
+
+    romae verify wake.romae --against wake.nc
+
+    The options that say how FILES are read are those of compress: where it needed one, such as
+    --group or --layout, give it here too.
 
     Exit status 1 when anything is wrong: damaged chunks are named with their snapshots and times.
     """
     import romae
 
-    found = romae.verify(archive, against=one_or_list(against) if against else None)
+    given = data != DataOptions()
+    source = None if not against else data.open(against) if given else one_or_list(against)
+    found = romae.verify(archive, against=source)
     return Result(str(found), found.to_dict(), status=0 if found.ok else 1)

@@ -87,3 +87,14 @@ def test_help_names_every_option_once(call):
     text = call("compress", "--help").stdout
     for option in ("--rel", "--abs", "--nrmse", "--model", "--chunk", "--part", "--overwrite"):
         assert text.count(f"\n  {option}") == 1
+
+
+def test_verify_takes_the_options_that_compress_took(call, tmp_path):
+    """A source in a group is found by the same --group."""
+    xr.open_dataset(tmp_path / "waves.nc").to_netcdf(tmp_path / "g.nc", group="run one/fine")
+    group = ("--group", "run one/fine")
+    call("compress", "g.nc", "-o", "g.romae", "--rel", "1e-3", "--model", "none", *group)
+    call("verify", "g.romae", "--against", "g.nc", status=2)
+    found = call("verify", "g.romae", "--against", "g.nc", *group)
+    assert "sound" in found.stdout
+    assert "worst error" in found.stdout
