@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from romae.archive.chunk import chunk_facts, decode_chunk, encode_chunk
+from romae.archive.chunk import chunk_bytes, chunk_facts, decode_chunk, encode_chunk
 from romae.archive.lattice import quantise, restore
 from romae.archive.method import Method, UnsuitableError
 from romae.archive.spline import Spline
@@ -226,3 +226,23 @@ def test_unknown_method_and_foreign_bytes() -> None:
         decode_chunk(data, {})
     with pytest.raises(ArchiveError, match="newer romae"):
         decode_chunk(b"CDF" + data[3:], METHODS)
+
+
+def test_a_method_that_cannot_come_below_its_floor_is_not_tried() -> None:
+    class Counted(Lattice):
+        tried = 0
+
+        def encode(self, x: np.ndarray, eps: np.ndarray) -> tuple[bytes, np.ndarray]:
+            Counted.tried += 1
+            return super().encode(x, eps)
+
+    t, i = np.ogrid[:64, :200]
+    smooth, rough = np.sin(t / 9 + i / 20.0), np.random.default_rng(2).normal(size=(64, 200))
+    lattice, spline = Counted(), Spline()
+    lattice.floor, spline.floor = 200.0, 5.0  # bytes per snapshot
+    data = encode_chunk([smooth], [0.01], [lattice, spline])
+    assert chunk_facts(data).method == "spline"
+    assert Counted.tried == 0
+    encode_chunk([rough], [0.02], [lattice, spline])  # here the spline needs more than expected
+    assert Counted.tried == 1
+    assert chunk_bytes([smooth], [0.01], spline) == len(data)
