@@ -94,6 +94,7 @@ def test_any_chunk_length(example, length):
     assert np.array_equal(method.decode(payload, (length, *x.shape[1:]), eps), decoded)
 
 
+@pytest.mark.slow
 def test_same_values_with_other_threads_and_plain_python(example, tmp_path, monkeypatch):
     x, eps, method = example
     payload, decoded = method.encode(x[:20], eps)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import romae.archive
 from romae.archive.compiled import sources, sources_digest
 
@@ -52,6 +54,7 @@ def call(folder: Path) -> str:
     return subprocess.run(run, env=env, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_change_of_another_module_is_seen(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     folder.mkdir()

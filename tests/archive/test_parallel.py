@@ -82,6 +82,7 @@ def test_several_processes_at_once_give_the_same_bytes(tmp_path, source, files):
     assert not list(tmp_path.glob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "thread_count", lambda facts: 1)
     rng = np.random.default_rng(0)

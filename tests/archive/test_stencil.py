@@ -104,6 +104,7 @@ def test_tables_agree_with_contour_integrals():
         np.testing.assert_allclose(ours, getattr(reference, theirs), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_plain_python_decodes_the_same_bits(monkeypatch):
     """What numba compiles, Python gives bit for bit: other machines decode the same values."""
     x = flame()[:4]
