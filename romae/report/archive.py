@@ -46,7 +46,10 @@ class Archived:
             **{k: facts[k] for k in kept},
             "seconds": self.seconds,
             "verification": dict(self.verification),
-            "tried": {**examined.attrs, "alone": {str(m): float(n) for m, n in alone}},
+            "tried": {
+                **{str(k): int(v) for k, v in examined.attrs.items()},
+                "alone": {str(m): float(n) for m, n in alone},
+            },
         }
 
     def sentence(self) -> str:
