@@ -1,86 +1,179 @@
 """A whole forecast, decode included, against the solver that made the data, in one run.
 
-    python benchmarks/forecast_speed.py [cylinder kolmogorov] [--size tiny] [--steps 200]
+    python benchmarks/forecast_speed.py [cylinder kolmogorov] [--rounds 7]
 
-The solver makes the case while a clock runs (writing included, spin-up excluded where the case
-reports none: its seconds per stored snapshot are the wall time over all it stored). The model
-is a POD with its dynamics, fitted on what the solver made; its forecast of ``steps``
-snapshots goes from fields to fields: encode the history, step the latents, decode, label. Ratio =
-solver seconds per snapshot over model seconds per snapshot; medians of five forecasts.
+Solver: time steps alone, no file, no spin-up, of the sizes ``demo``: 9 steps a snapshot of the
+cylinder, 10 of Kolmogorov flow at Re 30 (snapshots 0.5 apart); 40 snapshots a round. Forecast:
+``ReducedModel.forecast(history, 1000)``, fields to fields: open and encode the history, roll
+the latents out, decode, label. Parts: latents (all before the decode) and decode; fill: writing a
+number to each place of a new array of that size, which no decode can undercut.
 
-The same rollouts from 50 starts are then made one by one and as one batch.
+Solver, forecast and parts take turns; medians, in processor time of this process and on the
+clock. On a busy machine the clock says little: the ratio to quote is that of processor time, with
+one thread (OMP_NUM_THREADS=1). error: relative L2 of the fluctuation over the 1000 snapshots
+against the solver's; floor: of encoding and decoding those. Data and reducers are those of
+``forecast_targets.py wake`` and ``chaos.py kolmogorov``, made when they are not there. Each
+row goes to ``benchmarks/results/forecast_speed.jsonl``.
 """
 
 import argparse
 import json
 import platform
 import statistics
-import tempfile
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import chaos
+import numpy as np
+import torch
+import xarray as xr
 
 import romae
 from romae.cases import make_case
-from romae.compare.rollouts import codes_of, histories_of, roll
+from romae.cases.catalogue import get_case
+from romae.cases.cylinder import Flow
+from romae.cases.kolmogorov import Spectral
 from romae.progress import silent
 
-RANKS = {"cylinder": 8, "kolmogorov": 18}
+RESULTS = Path(__file__).parent / "results" / "forecast_speed.jsonl"
+STEPS, SNAPSHOTS = 1000, 40
+Make = Callable[[], Any]
 
 
-def seconds(call, repeats: int = 5) -> float:
-    call()  # kernels are compiled and buffers found once
-    took = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        took.append(time.perf_counter() - begin)
-    return statistics.median(took)
+def cylinder(folder: Path) -> tuple[Callable[[], None], xr.Dataset, int, dict[str, Any]]:
+    """One snapshot of the solver, the data, where training ends, models by name."""
+    case: Any = get_case("cylinder", "demo")
+    flow = Flow(case)
+
+    def snapshot() -> None:
+        for _ in range(case.save_every):
+            flow.step()
+
+    path = folder / "cylinder-demo-100-periods.nc"
+    if not path.exists():
+        make_case("cylinder", "demo", path, snapshots=4800)
+    data = xr.open_dataset(path).isel(time=slice(0, 450 + STEPS)).load()
+    ae = folder / "wake-k2.rom"
+    models: dict[str, tuple[Make, Make]] = {
+        "POD 8, DMD 20": (lambda: romae.POD(8), lambda: romae.DMD(20)),
+        "POD 12, DMD 20": (lambda: romae.POD(12), lambda: romae.DMD(20)),
+        "PODAutoencoder 2, DMD 20": (
+            lambda: romae.load(ae) if ae.exists() else romae.PODAutoencoder(2),
+            lambda: romae.DMD(20, rank=11, method="optimised", growth="neutral"),
+        ),
+    }
+    return snapshot, data, 450, models
 
 
-def measure(name: str, size: str, steps: int, kinds: list[str]) -> list[dict]:
-    with tempfile.TemporaryDirectory() as folder, silent(True):
-        path = Path(folder) / "case.nc"
-        begin = time.perf_counter()
-        make_case(name, size, path)
-        made = time.perf_counter() - begin
-        data = romae.open_snapshots(path)
-        solver = made / len(data)
-        train, test = (
-            data.isel(case=[0]).split(0.7, 0.3) if data.cases > 1 else data.split(0.7, 0.3)
+def kolmogorov(folder: Path) -> tuple[Callable[[], None], xr.Dataset, int, dict[str, Any]]:
+    case = chaos.FLOW
+    solver = Spectral(case.points, 30.0, case.dt, case.wavenumber)
+    w = [case.initial(solver)]
+
+    def snapshot() -> None:
+        for _ in range(5 * case.save_every):
+            w[0] = solver.step(w[0])
+
+    u = chaos.trajectory(case, folder / "kolmogorov-30.npy")
+    data = chaos.snapshots(case, np.asarray(u[: chaos.END + 5 * STEPS + 5 : 5]), 0.5)
+    ae = folder / "kolmogorov-30-18.rom"
+    models: dict[str, tuple[Make, Make]] = {
+        "POD 18, DMD 8": (lambda: romae.POD(18), lambda: romae.DMD(8)),
+        "POD 48, DMD 8": (lambda: romae.POD(48), lambda: romae.DMD(8)),
+    }
+    if ae.exists():
+        models["PODAutoencoder 18, DMD 8"] = (lambda: romae.load(ae), lambda: romae.DMD(8))
+        models["PODAutoencoder 18, PolynomialMap"] = (
+            lambda: romae.load(ae), lambda: romae.PolynomialMap(3, ridge=1e-6, noise=1e-2)
+        )  # fmt: skip
+    return snapshot, data, chaos.END // 5, models
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds of processor and of clock."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    call()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def measure(name: str, folder: Path, rounds: int) -> None:
+    snapshot, data, end, models = {"cylinder": cylinder, "kolmogorov": kolmogorov}[name](folder)
+    train, truth = data.isel(time=slice(0, end)), data.isel(time=slice(end, end + STEPS))
+    values = sum(v.size for v in truth.data_vars.values())
+
+    def solve() -> None:
+        for _ in range(SNAPSHOTS):
+            snapshot()
+
+    for label, (make, law) in models.items():
+        reducer = make()
+        if not hasattr(reducer, "module"):
+            reducer.fit(train.isel(time=slice(None, None, -(-end // 1000))))
+        model = romae.ReducedModel(reducer, law()).fit(train)
+        history = data.isel(time=slice(end - max(model.dynamics.context, 2), end))
+        z = model.forecast_latents(history, STEPS)
+        calls: dict[str, Callable[[], Any]] = {
+            "solver": solve,
+            "forecast": lambda m=model, h=history: m.forecast(h, STEPS),
+            "latents": lambda m=model, h=history: m.forecast_latents(h, STEPS),
+            "decode": lambda m=model, z=z: m.decode(z),
+            "fill": lambda: np.ones(values, np.float32),
+        }
+        taken: dict[str, list[tuple[float, float]]] = {n: [] for n in calls}
+        for call in calls.values():
+            call()
+        for _ in range(rounds):
+            for n, call in calls.items():
+                taken[n].append(timed(call))
+        each = {n: SNAPSHOTS if n == "solver" else STEPS for n in calls}
+        cpu, wall = (
+            {n: 1e6 * statistics.median(t[i] for t in ts) / each[n] for n, ts in taken.items()}
+            for i in (0, 1)
         )
-        pod = romae.POD(RANKS[name]).fit(train)
-        found = []
-        for kind in kinds:
-            from romae.kinds import make_dynamics
+        mean = train.mean("time")
 
-            model = romae.ReducedModel(pod, make_dynamics(kind)).fit(train)
-            own = seconds(lambda m=model: m.forecast(test, steps)) / steps
-            codes, starts = codes_of(pod, test), None
-            context, room = max(model.dynamics.context, 2), test.lengths[0]
-            starts = [(0, context + i * (room - context) // 50) for i in range(50)]
-            histories = histories_of(model.dynamics, codes, starts)
-            batch = seconds(lambda m=model, h=histories: roll(m.dynamics, h, steps, test), 3)
-            alone = seconds(
-                lambda m=model, h=histories: [
-                    roll(m.dynamics, h[i : i + 1], steps, test) for i in range(len(h))
-                ], 1,
-            )  # fmt: skip
-            found.append({
-                "case": name, "size": size, "dynamics": kind, "steps": steps,
-                "solver_seconds_per_snapshot": solver, "model_seconds_per_snapshot": own,
-                "ratio": solver / own, "batch_speedup": alone / batch,
-                "machine": platform.machine(), "when": time.strftime("%Y-%m-%d"),
-            })  # fmt: skip
-    return found
+        def error(found: xr.Dataset, mean: xr.Dataset = mean) -> float:
+            lost = sum(float(((found[v] - truth[v]) ** 2).sum()) for v in truth)
+            return (lost / sum(float(((truth[v] - mean[v]) ** 2).sum()) for v in truth)) ** 0.5
+
+        row = {
+            "case": name, "model": label, "steps": STEPS, "values": values // STEPS,
+            "modes": len(getattr(reducer.module, "basis", reducer.module).modes),
+            "cpu_us_per_snapshot": cpu, "wall_us_per_snapshot": wall,
+            "ratio_cpu": cpu["solver"] / cpu["forecast"],
+            "ratio_wall": wall["solver"] / wall["forecast"],
+            "error": error(model.forecast(history, STEPS)),
+            "floor": error(reducer.reconstruct(truth)),
+            "threads": torch.get_num_threads(), "machine": platform.machine(),
+            "when": time.strftime("%Y-%m-%d"),
+        }  # fmt: skip
+        RESULTS.parent.mkdir(exist_ok=True)
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        parts = " | ".join(f"{cpu[n]:.1f}" for n in calls)
+        print(
+            f"| {name} | {label} | {row['modes']} | {parts} | {row['ratio_cpu']:.0f} | "
+            f"{row['ratio_wall']:.0f} | {row['error']:.2%} | {row['floor']:.2%} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cases", nargs="*", default=["cylinder", "kolmogorov"])
-    parser.add_argument("--size", default="tiny")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--kinds", nargs="+", default=["dmd", "echo"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--data", type=Path, default=Path(__file__).parent / "data")
     given = parser.parse_args()
-    for case in given.cases:
-        for row in measure(case, given.size, given.steps, given.kinds):
-            print(json.dumps(row), flush=True)
+    torch.set_num_threads(1)
+    print(
+        "Microseconds of processor a snapshot\n\n| case | model | modes | solver | forecast | "
+        "latents | decode | fill | ratio, processor | ratio, clock | error | floor |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    )
+    warnings.simplefilter("ignore", UserWarning)
+    with silent(True):
+        for case in given.cases or ["cylinder", "kolmogorov"]:
+            measure(case, given.data, given.rounds)

@@ -146,7 +146,7 @@ class Layout:
 
     def to_dataset(
         self,
-        values: np.ndarray,
+        values: np.ndarray | list[Any],
         time: xr.DataArray | None = None,
         *,
         case: xr.DataArray | None = None,
@@ -154,25 +154,35 @@ class Layout:
         """Label snapshots as the source was.
 
         ``values``: (T, C, *space) or, with several cases, (N, T, C, *space), in physical units,
-        of numpy or dask, which stays lazy;
+        of numpy or dask, which stays lazy; or a list of the fields, (T, *space) or (N, T, *space),
+        NaN where masked already, which are not copied where they have the source's type;
         ``time``: its coordinate, length T; ``case``: coordinate of length N whose own
         coordinates are the parameters. Masked points become NaN. Floating fields get the
         source's type; integer fields stay floating, for a reconstruction is no integer.
         """
-        if not hasattr(values, "__array_function__"):
-            values = np.asarray(values)
-        lead = values.ndim - 1 - len(self.shape)
-        if lead not in (1, 2) or values.shape[lead:] != (self.channels, *self.shape):
+        masked = isinstance(values, list)
+        if isinstance(values, list):
+            each, lead = values, values[0].ndim - len(self.shape)
+            known = [v.shape[lead:] for v in values] == [self.shape] * self.channels
+            shape: tuple[Any, ...] = (len(values), *values[0].shape)
+        else:
+            values = values if hasattr(values, "__array_function__") else np.asarray(values)
+            lead, shape = values.ndim - 1 - len(self.shape), values.shape
+            known = shape[lead:] == (self.channels, *self.shape)
+            each = [values[(slice(None),) * lead + (c,)] for c in range(self.channels * known)]
+        if lead not in (1, 2) or not known:
             expected = ("T", self.channels, *self.shape)
             raise GridMismatchError(
-                f"cannot label an array of shape {values.shape}: expected {expected} for fields "
+                f"cannot label an array of shape {shape}: expected {expected} for fields "
                 f"{', '.join(self.names)} on ({', '.join(self.space)})"
             )
         case_dim = str(case.dims[0]) if case is not None and case.dims else self.case or "case"
         dims = ((case_dim,) if lead == 2 else ()) + (self.time, *self.space)
         data = {
-            f.name: self._variable(c, f, values[(slice(None),) * lead + (c,)], dims)
-            for c, f in enumerate(self.fields)
+            f.name: self._variable(
+                None if masked or self.mask is None else self.mask[c], f, v, dims
+            )
+            for c, (f, v) in enumerate(zip(self.fields, each, strict=True))
         }
         result = xr.Dataset(data, coords=self.coords.variables, attrs=dict(self.attrs))
         for name in self.coords.variables:
@@ -190,9 +200,11 @@ class Layout:
                 result = result.assign_coords({case_dim: case.variable})
         return result
 
-    def _variable(self, c: int, f: Field, values: np.ndarray, dims: tuple[str, ...]) -> xr.Variable:
-        if self.mask is not None:
-            values = np.where(self.mask[c], values, np.nan)
+    def _variable(
+        self, mask: np.ndarray | None, f: Field, values: np.ndarray, dims: tuple[str, ...]
+    ) -> xr.Variable:
+        if mask is not None:
+            values = np.where(mask, values, np.nan)
         if np.dtype(f.dtype).kind == "f":
             values = values.astype(f.dtype, copy=False)
         variable = xr.Variable(dims, values, dict(f.attrs), dict(f.encoding))

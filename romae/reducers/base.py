@@ -24,7 +24,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from romae.conventions import REDUCER
+from romae.conventions import MEMBER, REDUCER
 from romae.errors import DataError, OptionError
 from romae.feed import pick_device
 from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
@@ -32,7 +32,7 @@ from romae.progress import track
 from romae.reducers import labels
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData, scaled_batches
-from romae.reducers.decoding import decode_in_memory, decode_to_file
+from romae.reducers.decoding import by_member, decode_in_memory, decode_to_file
 from romae.reducers.saving import Saved
 
 Source = Any  # whatever open_snapshots takes
@@ -131,6 +131,15 @@ class Reducer(Saved):
         """x^ = D(z): ``z`` (B, k) -> (B, C, *space) scaled, dimensionless."""
         return self._ready().decode(z)
 
+    def expansion(self, z: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Where D is linear at its end: coordinates (B, m) and modes (m, n) whose product is
+        ``decode_tensor(z)``, points in a row. None where it is not, or where ``decode_tensor`` is
+        written anew.
+        """
+        if getattr(self.decode_tensor, "__func__", None) is not Reducer.decode_tensor:
+            return None
+        return self._ready().expansion(z)
+
     def along(self, source: Snapshots | xr.DataArray, case: int) -> "Reducer":
         """The tensor-level maps for one trajectory of ``source``, snapshots or latents.
 
@@ -182,6 +191,8 @@ class Reducer(Saved):
         """Class and a hash of arguments and training data: which reducer latents are of."""
         header = self.header("reducer")
         told = [header["class"], header["arguments"], self.training.get("fingerprint", "")]
+        if "finetuned" in self.training:  # other weights from the same data
+            told.append(self.training["finetuned"])
         text = json.dumps(told, sort_keys=True, default=str)
         return f"{self.name} {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -198,16 +209,24 @@ class Reducer(Saved):
     ) -> xr.Dataset:
         """Fields with the names, coordinates, units and dtype of the training data.
 
-        ``latents`` has dims (time, latent) or (case, time, latent). With ``to`` the fields may
+        ``latents`` has dims (time, latent) or (case, time, latent), before them ``member`` for an
+        ensemble. With ``to`` the fields may
         exceed memory: they are written batch by batch to that netCDF file (.nc) or Zarr store
         (.zarr), which holds what the fields in memory would write and comes back opened lazily.
         Raises :class:`romae.errors.UnwritableFileError` when the disk is too small.
         """
-        self._ready()
-        labels.check_latents(latents, self.latent, self.name)
+        self.check_latents(latents)
         if to is None:
-            return decode_in_memory(self, latents)
+            return by_member(latents, lambda z: decode_in_memory(self, z))
         return decode_to_file(self, latents, to, overwrite=overwrite)
+
+    def check_latents(self, latents: xr.DataArray) -> None:
+        """Refuse latents that are not ours to decode; each member of an ensemble may be."""
+        self._ready()
+        one = latents
+        if isinstance(latents, xr.DataArray) and latents.dims[:1] == (MEMBER,):
+            one = latents.isel({MEMBER: 0}, drop=True)
+        labels.check_latents(one, self.latent, self.name)
 
     def reconstruct(
         self,

@@ -16,6 +16,11 @@ class Coder(nn.Module, ABC):
     def decode(self, z: Tensor) -> Tensor:
         """(B, k) -> (B, C, *space) scaled."""
 
+    def expansion(self, z: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Coordinates a (B, m) of ``z`` (B, k) and modes U (m, n) with D(z) = a U; None where the
+        last map is not of that form."""
+        return None
+
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction D(E(x))."""
         return self.decode(self.encode(x))

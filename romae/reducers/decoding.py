@@ -1,18 +1,29 @@
 """Latents back to labelled fields, in memory or block by block into a file.
 
-    x^ = scaling⁻¹(D(z)),     z (b, k) of one trajectory -> x^ (b, C, *space), float64
+    x^_c = scale_c D(z)_c + mean_c,     z (b, k) of one trajectory -> x^_c (b, *space) per field c
+
+in the type of each field, NaN where masked. Where the last map of D is linear, D(z) = a U with
+coordinates a (b, m) of modes U (m, n), all of it is one product
+
+    x^_c = [a 1] [scale_c U_c; mean_c]
+
+that writes every number once, where it stays: the cost of m multiplications a number and of the
+memory. (NaN in the last row reaches the column of its point alone.)
 
 Both ways cut each trajectory into the same batches, so that a file holds the bits that the
 fields in memory would write, however large it is.
 """
 
 import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
+from romae.conventions import CASE, MEMBER
 from romae.fields.writing import check_fields_path, open_written, write_fields
 from romae.progress import Task, track
 from romae.reducers import labels
@@ -21,49 +32,96 @@ from romae.reducers.data import BATCH_BYTES
 if TYPE_CHECKING:
     from romae.reducers.base import Reducer
 
+MODES_BYTES = 256 << 20  # scaled modes that are copied
+BIASED = 8.0  # |mean| over scale: beyond, the rounding of a sum that holds the mean is told apart
+LONG = 2  # snapshots a mode, from which the copy is soon paid back
+
+Fields = list[np.ndarray]  # (..., *space), one per field
+
 
 def decode_in_memory(reducer: "Reducer", latents: xr.DataArray) -> xr.Dataset:
     """Labelled fields of ``latents``, which have been checked."""
-
-    def decode(z: np.ndarray, case: int) -> np.ndarray:
-        values = np.empty((len(z), reducer.layout.channels, *reducer.layout.shape))
-        own = reducer.along(latents, case)
+    shape, types = (*latents.shape[:-1], *reducer.layout.shape), _types(reducer)
+    values = [np.empty(shape, dtype) for dtype in types]
+    for case, z in enumerate(_trajectories(latents)):
+        decoder = _Decoder(reducer.along(latents, case), len(z))
+        own = [v[case] if CASE in latents.dims else v for v in values]
         for start, part in _batches(reducer, z):
-            values[start : start + len(part)] = decode_batch(own, part)
-        return values
-
-    return labels.fields(latents, reducer.layout, decode)
+            decoder.write(part, [v[start : start + len(part)] for v in own])
+    return labels.fields(latents, reducer.layout, values)
 
 
 def decode_to_file(
-    reducer: "Reducer", latents: xr.DataArray, path: str | os.PathLike[str], *, overwrite: bool
+    reducer: "Reducer",
+    latents: xr.DataArray,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    attrs: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """As :func:`decode_in_memory`, written to ``path`` and opened from there."""
+    """As :func:`decode_in_memory`, with ``attrs`` added, written to ``path`` and opened from there.
+
+    Latents of an ensemble give fields with a first dimension ``member``.
+    """
     check_fields_path(path, overwrite=overwrite)
     with track(latents.size // latents.shape[-1], "decoding") as task:
-        fields = labels.fields(
-            latents, reducer.layout, lambda z, case: _lazily(reducer.along(latents, case), z, task)
-        )
-        write_fields(fields, path, overwrite=overwrite)
+        fields = by_member(latents, lambda z: _later(reducer, z, task))
+        write_fields(fields.assign_attrs(attrs or {}), path, overwrite=overwrite)
     return open_written(path)
 
 
-def _lazily(reducer: "Reducer", z: np.ndarray, task: Task) -> Any:
+def by_member(latents: xr.DataArray, decode: Callable[[xr.DataArray], xr.Dataset]) -> xr.Dataset:
+    """Fields of ``latents``, those of an ensemble member by member, by ``decode`` of one."""
+    if MEMBER not in latents.dims:
+        return decode(latents)
+    each = [decode(latents.isel({MEMBER: i}, drop=True)) for i in range(latents.sizes[MEMBER])]
+    return xr.concat(each, latents[MEMBER], data_vars="all", coords="minimal", compat="override")
+
+
+def _later(reducer: "Reducer", latents: xr.DataArray, task: Task) -> xr.Dataset:
+    """Labelled fields that are decoded when they are written."""
+    import dask.array as da
+
+    lazy = [
+        _lazily(_Decoder(reducer.along(latents, case), len(z)), z, task)
+        for case, z in enumerate(_trajectories(latents))
+    ]
+    whole = da.stack(lazy) if CASE in latents.dims else lazy[0]
+    lead = (slice(None),) * (latents.ndim - 1)
+    values = [whole[(*lead, c)] for c in range(reducer.layout.channels)]
+    return labels.fields(latents, reducer.layout, values)
+
+
+def _lazily(decoder: "_Decoder", z: np.ndarray, task: Task) -> Any:
     """(T, k) -> an array of dask (T, C, *space), one chunk per batch."""
     import dask
     import dask.array as da
 
+    types = _types(decoder.reducer)
+    common, space = np.result_type(*types), decoder.reducer.layout.shape
+
     def decode(part: np.ndarray) -> np.ndarray:
         task.advance(len(part))
-        return decode_batch(reducer, part)
+        values = [np.empty((len(part), *space), dtype) for dtype in types]
+        decoder.write(part, values)
+        return np.stack(values, axis=1)
 
-    state = (reducer.layout.channels, *reducer.layout.shape)
     later = dask.delayed(decode, pure=False)
     chunks = [
-        da.from_delayed(later(part), (len(part), *state), np.float64)
-        for _, part in _batches(reducer, z)
+        da.from_delayed(later(part), (len(part), len(types), *space), common)
+        for _, part in _batches(decoder.reducer, z)
     ]
     return da.concatenate(chunks)
+
+
+def _trajectories(latents: xr.DataArray) -> Iterator[np.ndarray]:
+    return iter(latents.values if CASE in latents.dims else latents.values[None])
+
+
+def _types(reducer: "Reducer") -> list[np.dtype]:
+    """Of the fields; a reconstruction of integers is no integer."""
+    types = [np.dtype(f.dtype) for f in reducer.layout.fields]
+    return [t if t.kind == "f" else np.dtype(np.float64) for t in types]
 
 
 def _batches(reducer: "Reducer", z: np.ndarray) -> list[tuple[int, np.ndarray]]:
@@ -71,11 +129,68 @@ def _batches(reducer: "Reducer", z: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(a, z[a : a + rows]) for a in range(0, max(len(z), 1), rows)]
 
 
-def decode_batch(reducer: "Reducer", z: np.ndarray) -> np.ndarray:
-    """One batch (b, k); NaN where all latents are, which is a case that has ended."""
-    missing = np.isnan(z).all(-1)
-    filled = np.where(missing[:, None], 0, z).astype(np.float32)  # a copy, aligned alike each time
-    x = reducer.decode_tensor(torch.from_numpy(filled).to(reducer.device))
-    values = reducer.scaling.inverse(x.cpu().numpy())
-    values[missing] = np.nan
-    return values
+class _Decoder:
+    """Batches of latents of one trajectory of ``snapshots`` in all into arrays of their fields."""
+
+    def __init__(self, reducer: "Reducer", snapshots: int) -> None:
+        self.reducer, scaling = reducer, reducer.scaling
+        self.scale = np.asarray(scaling.scale, dtype=np.float64)
+        mean = (
+            scaling.mean if scaling.valid is None else np.where(scaling.valid, scaling.mean, np.nan)
+        )
+        self.mean = mean
+        self.high = mean.astype(np.float32)
+        low = (mean - self.high).astype(np.float32)
+        self.low = low if np.nanmax(np.abs(low), initial=0.0) > 0 else None
+        self.snapshots = snapshots
+        self._products: list[Tensor] = []
+
+    def write(self, z: np.ndarray, out: Fields) -> None:
+        """Fields of ``z`` (b, k) into ``out``; NaN where all latents are: a case that has ended."""
+        missing = np.isnan(z).all(-1)
+        filled = np.where(missing[:, None], 0, z).astype(np.float32)  # aligned alike each time
+        tensor = torch.from_numpy(filled).to(self.reducer.device)
+        found = self.reducer.expansion(tensor) if self._single(out) else None
+        if found is None or not self._write_product(*found, out):
+            x = self.reducer.decode_tensor(tensor).cpu().numpy()
+            for c, values in enumerate(out):
+                self._write_scaled(x[:, c], c, values)
+        if missing.any():
+            for values in out:
+                values[missing] = np.nan
+
+    def _single(self, out: Fields) -> bool:
+        """Whether sums in float32 that hold the mean are as good as they need to be."""
+        if self.low is not None or any(v.dtype != np.float32 for v in out):
+            return False
+        largest = np.nanmax(np.abs(self.high).reshape(len(out), -1), axis=1, initial=0.0)
+        return bool(np.all(largest <= BIASED * self.scale))
+
+    def _write_product(self, a: Tensor, modes: Tensor, out: Fields) -> bool:
+        m, n = modes.shape
+        if modes.device.type != "cpu" or self.snapshots < LONG * m or 4 * m * n > MODES_BYTES:
+            return False
+        if not self._products:
+            self._products = [
+                torch.cat([u * float(s), torch.from_numpy(h.reshape(1, -1))])
+                for u, s, h in zip(modes.chunk(len(out), dim=1), self.scale, self.high, strict=True)
+            ]
+        a = torch.cat([a, a.new_ones(len(a), 1)], dim=1)
+        for product, values in zip(self._products, out, strict=True):
+            torch.mm(a, product, out=torch.from_numpy(values.reshape(len(a), -1)))
+        return True
+
+    def _write_scaled(self, x: np.ndarray, c: int, values: np.ndarray) -> None:
+        """``x`` (b, *space) in float32, in the type of ``values``; smaller ones go through it."""
+        if values.dtype.itemsize > 4:
+            values[...] = x
+            values *= self.scale[c]
+            values += self.mean[c]
+            return
+        y = values if values.dtype == np.float32 else np.empty(values.shape, np.float32)
+        np.multiply(x, np.float32(self.scale[c]), out=y)
+        if self.low is not None:
+            y += self.low[c]
+        y += self.high[c]
+        if y is not values:
+            values[...] = y

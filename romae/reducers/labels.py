@@ -1,6 +1,5 @@
 """Labels of latents: times, cases and names that go in with the fields and come back out."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,15 +51,13 @@ def _labelled(code: np.ndarray, time: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(code, dims=(TIME, LATENT), coords=coords, name="latents")
 
 
-def fields(z: xr.DataArray, layout: Layout, decode: Callable[[np.ndarray, int], Any]) -> xr.Dataset:
-    """Latents -> labelled fields; ``decode`` maps (T, k) of a case to physical (T, C, *space).
-
-    Cases are decoded one by one; an array of dask that ``decode`` gives stays lazy.
+def fields(z: xr.DataArray, layout: Layout, values: list[Any]) -> xr.Dataset:
+    """``values`` decoded from latents ``z`` as labelled fields: one array (time, *space) or
+    (case, time, *space) for each, physical, NaN where masked; arrays of dask stay lazy.
     """
     time = z[TIME] if TIME in z.coords else None
     if z.ndim == 2:
-        return layout.to_dataset(decode(z.values, 0), time)
-    values = np.stack([decode(one, case) for case, one in enumerate(z.values)])
+        return layout.to_dataset(values, time)
     case = z[CASE]
     case = case.drop_vars([n for n, c in case.coords.items() if c.dims != (CASE,)])
     if layout.case is not None and layout.case != CASE:

@@ -32,6 +32,10 @@ class LinearCoder(Coder):
         """(B, k) -> (B, C, *space)."""
         return (z @ self.modes).reshape(-1, *self.shape)
 
+    def expansion(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z and the modes."""
+        return z, self.modes
+
 
 def linear_coder(layout: Layout, modes: np.ndarray) -> LinearCoder:
     """Coder of scaled ``modes`` (k, n); uniform weights are left out."""

@@ -85,6 +85,10 @@ class PODCoordinatesCoder(NetworkCoder):
         """a^ = [z; 0] + D(z)."""
         return F.pad(z, (0, len(self.basis.modes) - z.shape[1])) + self.decoder(z)
 
+    def expansion(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """c a^ and U_m."""
+        return self.synthesise(self.opened(z)) * self.unit, self.basis.modes
+
 
 class PODAutoencoder(Autoencoder):
     """Autoencoder whose dense networks work in POD coordinates; see the module.

@@ -87,7 +87,11 @@ class WindowCoder(NetworkCoder):
 
     def decode(self, z: Tensor) -> Tensor:
         """(B, k) -> the last snapshot of each window (B, C, *space)."""
-        return self.basis.decode(self.synthesise(self.opened(z))[:, -1] * self.unit)
+        return self.basis.decode(self.expansion(z)[0])
+
+    def expansion(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """POD coordinates of the last snapshots, and the modes."""
+        return self.synthesise(self.opened(z))[:, -1] * self.unit, self.basis.modes
 
 
 class Windows:
