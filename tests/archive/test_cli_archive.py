@@ -65,6 +65,15 @@ def test_verify_fails_with_status_one(call, tmp_path):
     assert found["damaged"][0]["chunk"] == 1
 
 
+def test_a_saved_model_predicts_and_may_stay_outside(call, tmp_path):
+    call("fit", "pod", "waves.nc", "-o", "pod.rom", "--latent", "3")
+    words = ("compress", "waves.nc", "--rel", "1e-2", "--model", "pod.rom")
+    call(*words, "-o", "own.romae")
+    call(*words, "-o", "w.romae", "--no-embed")
+    assert "sound" in call("verify", "w.romae", "--against", "waves.nc").stdout
+    assert "embed" in call(*words[:4], "-o", "x.romae", "--no-embed", status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -17,7 +17,7 @@ from romae.archive import Archive, decoder
 from romae.archive.chunk import decode_chunk, encode_chunk
 from romae.archive.entropy import decode_integers
 from romae.archive.method import UnsuitableError
-from romae.archive.network import MOST, Network
+from romae.archive.network import MOST, Network, one_thread
 from romae.archive.network_fit import fit_network
 from romae.errors import ArchiveError, GridMismatchError, MissingFileError, OptionError
 
@@ -238,6 +238,19 @@ def test_a_parent_that_is_gone_moved_or_another(tmp_path):
         Archive(archive, cache_bytes=0).read(0, 1)
 
 
+def test_verify_bears_a_decoder_that_rounds_differently(tmp_path, monkeypatch):
+    shared(tmp_path)
+    plain = Network.predict
+
+    def shifted(self, z, double=None, rows=None):
+        return plain(self, z, double, rows) + 1e-7 * np.sin(np.arange(z.size).sum())
+
+    monkeypatch.setattr(Network, "predict", shifted)
+    assert romae.verify(tmp_path / "a.romae", against=flow()).ok
+    monkeypatch.setattr(Network, "predict", lambda *a, **k: plain(*a, **k) + 1.0)
+    assert not romae.verify(tmp_path / "a.romae", against=flow()).ok
+
+
 def test_saving_a_model_again_does_not_make_it_another(tmp_path):
     _, place = shared(tmp_path)
     romae.load(place).save(tmp_path / "copy.rom")
@@ -263,6 +276,25 @@ def test_threads_read_the_same(tmp_path):
             found = list(pool.map(lambda t, a=archive: a.read(t, t + 1), range(0, 120, 7)))
         for t, fields in zip(range(0, 120, 7), found, strict=True):
             assert all(np.array_equal(f[0], w[t]) for f, w in zip(fields, want, strict=True))
+
+
+def test_reading_leaves_the_threads_of_torch_as_they_were(tmp_path):
+    shared(tmp_path)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        archive = Archive(tmp_path / "a.romae", cache_bytes=0)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda t: archive.read(t, t + 1), range(40)))
+        with one_thread():
+            with one_thread():
+                pass
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_other_archives_do_not_import_torch(tmp_path):
