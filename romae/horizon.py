@@ -24,6 +24,7 @@ from romae.metrics import quartiles, valid_prediction_time
 
 THRESHOLD = 0.4
 STARTS = 50
+DAY = 86400.0  # s
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ class Horizon:
 
     def __str__(self) -> str:
         least = "at least " if self.median >= self.longest else ""
+        days = self.units == "s" and self.lower >= 2 * DAY
+        scale, units = (DAY, "days") if days else (1.0, self.units)
+        low, middle, up = (v / scale for v in (self.lower, self.median, self.upper))
         return (
-            f"valid for {least}{self.median:.4g} {self.units} (quartiles {self.lower:.4g} to "
-            f"{self.upper:.4g}, NRMSE {self.threshold:g}, {self.starts} starts)"
+            f"valid for {least}{middle:.4g} {units} (quartiles {low:.4g} to {up:.4g}, NRMSE "
+            f"{self.threshold:g}, {self.starts} starts)"
         ).replace("  ", " ")
 
     @classmethod

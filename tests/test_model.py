@@ -8,6 +8,7 @@ from romae import DMD, POD, Climatology, Persistence, ReducedModel, load
 from romae.dynamics import EchoState
 from romae.errors import DataError, NotFittedError, OptionError
 from romae.fields import open_snapshots
+from romae.horizon import Horizon
 from romae.progress import silent
 
 
@@ -143,6 +144,13 @@ def test_histories_of_unequal_length(model):
 def test_steps(model, steps):
     with pytest.raises(OptionError, match="steps is"):
         model.forecast(wave(), steps)
+
+
+def test_a_long_horizon_of_seconds_is_told_in_days():
+    about = {"starts": 24, "censored": 1.0, "longest": 23 * 86400.0}
+    text = str(Horizon(20 * 86400.0, 23 * 86400.0, 23 * 86400.0, units="s", **about))
+    assert text.startswith("valid for at least 23 days (quartiles 20 to 23, NRMSE 0.4")
+    assert str(Horizon(1.0, 2.0, 3.0, units="s", **about)).startswith("valid for 2 s (quartiles 1")
 
 
 def test_a_horizon_is_measured_on_validation_data(tmp_path):

@@ -113,22 +113,26 @@ def _report(model: Any, reducer: Any, snapshots: int, output: str) -> Result:
     from romae.progress import format_info, format_seconds
 
     last = reducer.history[-1] if reducer.history else {}
+    dynamics = model.dynamics if model is not reducer else None
+    horizon = getattr(model, "horizon", None)
     facts = {
         "model": output,
         "reducer": reducer.name,
         "latent": reducer.latent,
-        "dynamics": model.dynamics.name if model is not reducer else None,
+        "dynamics": dynamics.name if dynamics is not None else None,
         "snapshots": snapshots,
-        "fit_seconds": reducer.fit_seconds,
+        "fit_seconds": reducer.fit_seconds + (dynamics.fit_seconds if dynamics is not None else 0),
+        "horizon": horizon.to_state() if horizon is not None else None,
         "bytes": model.nbytes,
         "last": last,
         "findings": getattr(reducer, "findings", {}),
     }
     name = " + ".join(filter(None, [f"{reducer.name} k={reducer.latent}", facts["dynamics"]]))
     lines = [
-        f"{name}: {snapshots} snapshots, {format_seconds(reducer.fit_seconds)}, "
+        f"{name}: {snapshots} snapshots, {format_seconds(facts['fit_seconds'])}, "
         f"{human_bytes(model.nbytes)}",
         format_info({**last, **facts["findings"]}),
+        "" if horizon is None else f"forecasts {horizon}",
         f"wrote {output}",
     ]
     return Result("\n".join(filter(None, lines)), facts)

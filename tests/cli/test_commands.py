@@ -129,7 +129,11 @@ def test_compare_writes_the_report(call, pod, chaos, tmp_path):
 
 def test_forecast_goes_on_where_the_history_ends(call, call_json, chaos, pod):
     words = ["fit", "pod", chaos, "-o", "rom.rom", "--latent", "4", "--dynamics", "dmd", *SPLIT]
-    assert call_json(*words)["dynamics"] == "DMD"
+    fitted, rom = call_json(*words), romae.load("rom.rom")
+    assert fitted["dynamics"] == "DMD"
+    assert fitted["fit_seconds"] == rom.reducer.fit_seconds + rom.dynamics.fit_seconds
+    assert fitted["horizon"] == rom.horizon.to_state()
+    assert f"forecasts {rom.horizon}" in call(*words, "--overwrite").stdout
     facts = call_json("forecast", "rom.rom", chaos, "--steps", "6", "-o", "f.nc", *SPLIT)
     test = romae.open_snapshots(chaos).split(0.7, 0.15, 0.15)[2]
     with xr.open_dataset("f.nc") as forecast:
