@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import romae
 from romae.errors import MissingFileError, OptionError, RomaeError
@@ -67,6 +68,12 @@ def test_each_step_is_done_once(study):
     assert json.loads((folder / "study.json").read_text())["data"]["case"] == "burgers"
     assert (folder / "compare" / "comparison.csv").exists()
     assert (folder / "forecast" / "forecasts.nc").exists()
+    horizon = romae.load(folder / "dynamics" / "pod-3+dmd.rom").horizon
+    assert horizon.starts > 1
+    told = xr.load_dataset(folder / "forecast" / "forecasts.nc").attrs["horizons"]
+    assert told == f"POD k=3 + DMD {horizon}"
+    run(study)
+    assert f"on the validation data: {told}" in (folder / "report" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
