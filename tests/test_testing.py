@@ -59,11 +59,41 @@ class Restless(Still):
         return history[:, -1:] + 0.1 * noise
 
 
+class Jumping(Still):
+    """Between its steps it is elsewhere."""
+
+    continuous = True
+
+    def _at(self, history, times):
+        return history[:, -1:] + np.floor(times)[:, None] - 1.0
+
+
+class Swapping(Still):
+    """Takes the parameters of another row."""
+
+    takes = frozenset({"params"})
+
+    def _fit(self, sequences, *, params=None):
+        pass
+
+    def _rollout(self, history, steps, *, params=None):
+        z = np.repeat(history[:, -1:], steps, axis=1)
+        return z if params is None else z + params[::-1, None]
+
+
 def test_somebody_elses(latents):
     check_dynamics(Still(0.01), latents)
 
 
-@pytest.mark.parametrize(("cls", "law"), [(Peeking, "beginning"), (Restless, "broken law")])
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (Peeking, "beginning"),
+        (Restless, "broken law"),
+        (Jumping, "times between steps"),
+        (Swapping, "parameters of its row"),
+    ],
+)
 def test_the_kit_finds_a_broken_law(cls, law, latents):
     with pytest.raises(AssertionError, match=law):
         check_dynamics(cls(), latents)

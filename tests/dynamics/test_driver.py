@@ -211,3 +211,12 @@ def test_latents_of_another_reducer(cycle):
         model.forecast(theirs, 3)
     model.forecast(cycle, 3)  # nothing is known of these
     assert Persistence.from_bundle(model.to_bundle()).reducer == "POD 12"
+
+
+def test_arrays_that_every_model_saves_keep_their_names():
+    with pytest.raises(
+        OptionError, match=r"Bad\.fitted has 'scale'.*mean, scale, low, high.*scales"
+    ):
+
+        class Bad(Growing):
+            fitted = ("weights", "scale")
