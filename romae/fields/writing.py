@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,11 @@ def write_fields(dataset: xr.Dataset, path: PathLike, *, overwrite: bool = False
                 with atomic_file(path, overwrite=overwrite) as temporary:
                     dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4")
             else:
-                with atomic_directory(path, overwrite=overwrite, marker="zarr.json") as folder:
+                with (
+                    atomic_directory(path, overwrite=overwrite, marker="zarr.json") as folder,
+                    warnings.catch_warnings(),
+                ):  # zarr warns of text, which it writes and reads
+                    warnings.filterwarnings("ignore", message=".*Zarr V3 specification.*")
                     dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False)
     except RomaeError:
         raise
