@@ -228,6 +228,22 @@ def test_ranking_prefers_longer_then_more_accurate():
 # dynamics = "auto"
 
 
+@pytest.mark.parametrize("winner", [0, 1])
+def test_the_winner_is_ahead_in_valid_time_even_with_the_larger_error(winner):
+    """Where valid times decide, what is behind is behind by a positive time, and is not tied."""
+    starts = [(0, 10 * i) for i in range(30)]
+    own = 20.0 + np.random.default_rng(0).normal(0, 2.0, len(starts))
+    valid = np.stack([own, own])
+    valid[1 - winner] -= 5.0  # at every start: paired, although the spread is as large
+    errors = np.full((2, len(starts), 8), 0.1)
+    errors[winner] = 0.3
+    ranking = rank_models(valid, errors, starts, 8)
+    assert ranking.rank[winner] == 1 and ranking.tied[winner]
+    assert not ranking.tied[1 - winner]
+    assert ranking.behind_low[1 - winner] == pytest.approx(5.0)
+    assert ranking.behind_high[1 - winner] == pytest.approx(5.0)
+
+
 def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, monkeypatch):
     few = {n: romae.kinds.DYNAMICS[n] for n in ("persistence", "climatology", "dmd", "opinf")}
     monkeypatch.setattr("romae.compare.dynamics.DYNAMICS", few)
