@@ -238,7 +238,8 @@ def test_the_winner_is_ahead_in_valid_time_even_with_the_larger_error(winner):
     errors = np.full((2, len(starts), 8), 0.1)
     errors[winner] = 0.3
     ranking = rank_models(valid, errors, starts, 8)
-    assert ranking.rank[winner] == 1 and ranking.tied[winner]
+    assert ranking.rank[winner] == 1
+    assert ranking.tied[winner]
     assert not ranking.tied[1 - winner]
     assert ranking.behind_low[1 - winner] == pytest.approx(5.0)
     assert ranking.behind_high[1 - winner] == pytest.approx(5.0)
