@@ -25,7 +25,7 @@ from romae.fields.layout import Layout
 
 LATENT_NOISE = (0.08, 0.03, 0.2, 0.4)  # rms error that rounded latents make, over eps
 FIELD_NOISE = (0.4, 0.25, 0.7, 1.2, 2.5, 5.0)  # the same for the mean and the modes
-WEIGHT_BITS = (8, 10, 12, 6, 5, 0)  # 0: float32
+WEIGHT_BITS = (8, 10, 12, 14, 16, 18, 6, 5)  # of every other tensor
 DOUBLE_ABOVE = 1 / 16  # of eps: a larger margin in single precision means double precision
 FRAMES = 24  # snapshots of each chunk on which bytes are counted
 TRIED = 2  # chunks
@@ -104,9 +104,10 @@ class _Fit:
             grids = [FIELD_NOISE, WEIGHT_BITS, noises]
         at = [grid[0] for grid in grids]
         method, fewest = self._trial(at)
-        for place, grid in enumerate(grids):
+        # Weights first: while they are too coarse, finer fields bring nothing.
+        for place in (1, 0, 2) if len(grids) > 1 else (0,):
             worse = 0
-            for value in grid[1:]:
+            for value in grids[place][1:]:
                 choice = [*at[:place], value, *at[place + 1 :]]
                 trial, size = self._trial(choice)
                 if size < fewest:
