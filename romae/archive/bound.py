@@ -14,14 +14,14 @@ its bound (1e-9 on float32 temperatures near 300) is stored exactly, and the rep
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from romae.errors import DataError, OptionError, nearest
+from romae.errors import OptionError, nearest
 from romae.fields.blocks import read_ahead
 from romae.fields.snapshots import Snapshots
 from romae.progress import track
@@ -114,7 +114,6 @@ def measure_ranges(snapshots: Snapshots, dtypes: Sequence[np.dtype]) -> Ranges:
 
     ``resolution``: a bound below it cannot be used, for the field's numbers near its largest one
     are further apart than that: half a unit in the last place of max |x|, 1 for integers.
-    Raises :class:`DataError` for integers that float64 does not hold.
     """
     C = snapshots.layout.channels
     low, high, special = np.full(C, np.inf), np.full(C, -np.inf), np.zeros(C, np.int64)
@@ -133,13 +132,6 @@ def measure_ranges(snapshots: Snapshots, dtypes: Sequence[np.dtype]) -> Ranges:
     empty = ~np.isfinite(high)
     low, high = np.where(empty, 0.0, low), np.where(empty, 0.0, high)
     largest = np.maximum(np.abs(low), np.abs(high))
-    names = snapshots.layout.names
-    for name, dtype, top in zip(names, dtypes, largest, strict=True):
-        if dtype.kind in "iu" and top > WHOLE:
-            raise DataError(
-                f"{name!r} holds integers up to {top:.6g}, and float64, in which archives compute, "
-                f"is exact up to 2^53. Leave {name!r} out of variables=[...], or convert it"
-            )
     return Ranges(low, high, special, np.array(list(map(resolution, dtypes, largest))))
 
 
@@ -170,6 +162,22 @@ def read_values(snapshots: Snapshots, start: int, stop: int, case: int) -> np.nd
     """(n, C, *space) as the source holds them: NaN that come and go, but a mask that was given."""
     read = snapshots.read if snapshots.masked_by_user else snapshots.read_raw
     return read(start, stop, case)
+
+
+def read_fields(
+    snapshots: Snapshots, start: int, stop: int, case: int, about: Iterable[Mapping[str, Any]]
+) -> list[np.ndarray]:
+    """One array (n, *space) per field; ``about``: what plan or manifest record of each.
+
+    :func:`read_values` gives float64, exact for integers up to 2^53. Fields of larger ones are
+    read once more in their own type, by xarray.
+    """
+    values = read_values(snapshots, start, stop, case)
+    found = [values[:, c] for c in range(values.shape[1])]
+    for c, v in enumerate(about):
+        if np.dtype(v["dtype"]).kind in "iu" and max(map(abs, v["range"])) >= WHOLE:
+            found[c] = snapshots.trajectories[case].read_own(start, stop, c, snapshots.layout)
+    return found
 
 
 def stored_dtypes(snapshots: Snapshots) -> tuple[np.dtype, ...]:

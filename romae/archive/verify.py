@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from romae.archive.bound import read_values
+from romae.archive.bound import read_fields
 from romae.archive.chunk import errors
 from romae.archive.finish import Summary
 from romae.archive.network import MOST
@@ -230,10 +230,11 @@ def _check_chunk(archive: Archive, source: Snapshots | None, item: Item) -> _Fou
     if source is None or arrays is None:
         return _Found(item, data)
     start, stop = chunk_range(item, archive.lengths, archive.chunk)
-    values = read_values(source, start, stop, item[0])
+    about = archive.facts["variables"].values()
+    values = read_fields(source, start, stop, item[0], about)
     worst = []
     for c, (have, dtype) in enumerate(zip(arrays, archive.dtypes, strict=True)):
-        want = values[:, c].astype(dtype)
+        want = values[c].astype(dtype)
         worst.append(_compare(have, want, item[0], start))
     return _Found(item, data, worst=worst)
 

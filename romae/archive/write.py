@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from romae.archive.bound import read_values
+from romae.archive.bound import read_fields
 from romae.archive.chunk import ChunkFacts, chunk_facts, encode_chunk
 from romae.archive.plan import Item, Plan, chunk_range
 from romae.archive.store import chunk_name, seal, unseal
@@ -81,7 +81,8 @@ def write_chunk(plan: Plan, snapshots: Snapshots, item: Item) -> int:
     try:
         held(plan.path(name).read_bytes(), item, facts)
     except (FileNotFoundError, ArchiveError):
-        plan.put(name, seal(encode(plan, read_values(snapshots, start, stop, item[0]))))
+        x = read_fields(snapshots, start, stop, item[0], facts["variables"].values())
+        plan.put(name, seal(encode(plan, x)))
     return size
 
 
@@ -98,14 +99,14 @@ def held(data: bytes, item: Item, facts: dict[str, Any]) -> ChunkFacts:
     return found
 
 
-def encode(plan: Plan, x: np.ndarray) -> bytes:
-    """The payload of a chunk ``x`` (n, C, *space) that keeps the plan's bound."""
+def encode(plan: Plan, x: Sequence[np.ndarray]) -> bytes:
+    """The payload of a chunk of the fields ``x`` (n, *space) that keeps the plan's bound."""
     eps = plan.eps.copy()
     data = encode_chunk(x, eps, plan.candidates, plan.dtypes)
     if plan.facts["bound"] != "nrmse":
         return data
     targets = np.array([v["target"] for v in plan.facts["variables"].values()])
-    counts = np.array([np.isfinite(x[:, c]).sum() for c in range(x.shape[1])])
+    counts = np.array([np.isfinite(f).sum() for f in x])
     while True:
         fields = chunk_facts(data).fields
         rms = np.sqrt([f.square_error for f in fields] / np.maximum(counts, 1))

@@ -194,6 +194,18 @@ class Trajectory:
             if a < b:
                 yield segment, a - offset, b - offset, a - start
 
+    def read_own(self, start: int, stop: int, field: int, layout: Layout) -> np.ndarray:
+        """Snapshots ``start`` to ``stop`` of one field (n, *space) in the type of the source."""
+        name = layout.fields[field].name
+        parts = []
+        for segment, a, b, _ in self.pieces(start, stop):
+            steps = segment.steps[a:b]
+            with segment._named(name, steps):
+                parts.append(
+                    segment._read(name, slice(steps[0], steps[-1] + 1, steps.step), layout)
+                )
+        return np.concatenate(parts)
+
     def locate(self, t: int) -> tuple[str, int]:
         """Label of the file that holds snapshot ``t`` and its position in that file."""
         segment, local, _, _ = next(self.pieces(t, t + 1))
