@@ -26,7 +26,7 @@ def cycle():
     return label(limit_cycle(600))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cycle():
     return lambda steps, **options: label(limit_cycle(steps, **options))
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae.dynamics import DMD, GRU, Climatology, NeuralODE, Persistence
+from romae.dynamics import DMD, Climatology, Persistence
 from romae.errors import OptionError
 from romae.progress import silent
 
@@ -96,14 +96,6 @@ def _ten_periods(model, z, bound):
     for baseline in (Persistence(), Climatology()):
         theirs = relative_error(baseline.fit(train).forecast(history, len(truth)), truth)
         assert float(error.max()) < bound < 0.5 < float(theirs.mean())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("model", [GRU(), NeuralODE()], ids=["gru", "ode"])
-def test_after_250_periods_the_forecast_is_still_on_the_cycle(cycle, model):
-    with silent():
-        z = model.fit(cycle[:400]).forecast(cycle[:450], 10_000)[-10 * PERIOD :]
-    np.testing.assert_allclose(z.std("time"), cycle[: 10 * PERIOD - 1].std("time"), rtol=0.05)
 
 
 @pytest.mark.parametrize(

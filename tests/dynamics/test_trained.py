@@ -284,18 +284,31 @@ def test_arguments_that_cannot_be(make, message):
         make()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("latent", [2, 6])
-@pytest.mark.parametrize("model", [GRU, LSTM, Transformer, NeuralODE])
-def test_ten_periods_of_a_limit_cycle(make_cycle, latent, model):
-    z = make_cycle(450 + 10 * PERIOD, latent=latent)
-    truth, spread = z[450:], np.sqrt(z[450:].var("time").sum())
+@pytest.fixture(scope="module", params=[GRU, LSTM, Transformer, NeuralODE])
+def on_cycle(request, make_cycle):
+    """A model that has seen ten periods, and the cycle, which goes on."""
+    z = make_cycle(450 + 20 * PERIOD)
     with silent():
-        found = model(updates=1000).fit(z[:400]).forecast(z[:450], len(truth))
+        return request.param(updates=500).fit(z[:400]), z
+
+
+@pytest.mark.slow
+def test_ten_periods_of_a_limit_cycle(on_cycle):
+    model, z = on_cycle
+    truth = z[450 : 450 + 10 * PERIOD]
+    spread = np.sqrt(truth.var("time").sum())
+    found = model.forecast(z[:450], len(truth))
     error = np.sqrt(((found - truth) ** 2).sum("latent")) / spread
     still = Persistence().fit(z[:400]).forecast(z[:450], len(truth))
     assert float(error.max()) < 0.1
     assert float(np.sqrt(((still - truth) ** 2).sum("latent")).mean() / spread) > 0.5
+
+
+@pytest.mark.slow
+def test_after_250_periods_the_forecast_is_still_on_the_cycle(on_cycle):
+    model, z = on_cycle
+    late = model.forecast(z[:450], 10_000)[-10 * PERIOD :]
+    np.testing.assert_allclose(late.std("time"), z[: 10 * PERIOD].std("time"), rtol=0.05)
 
 
 @pytest.mark.slow
