@@ -2,9 +2,9 @@
 
     python benchmarks/rollout.py [--steps 1000] [--starts 64]
 
-k = 8 latents, default sizes. "naive": the torch network in a Python loop over steps, for one start;
-"64 starts": all of them in one call, over 64 times that. Processor time of one thread, both in turn,
-the fastest of three. Results agree to the rounding of float32.
+k = 8 latents, default sizes. "naive": the torch network in a Python loop over steps, for one
+start; "64 starts": all of them in one call, over 64 times that. Processor time of one thread, both
+in turn, the fastest of three. Results agree to the rounding of float32.
 """
 
 import argparse

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
     from romae.assimilation import assimilate, follow
     from romae.cases import make_case
     from romae.compare import (
-        calibration,
         compare,
         compare_dynamics,
         compare_ensembles,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         compare_statistics,
         detect,
     )
+    from romae.compare.calibration import calibration
     from romae.diagnose import convergence, spectral_pod
     from romae.dynamics import (
         DMD,
