@@ -116,7 +116,7 @@ def compress(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = compress(data, f"{folder}/wave.romae", rel=1e-3)
     ...     back = xr.open_dataset(f"{folder}/wave.romae").load()
-    >>> float(np.abs(back.u - data.u).max()) <= 1e-3 * np.ptp(wave)
+    >>> bool(np.abs(back.u - data.u).max() <= 1e-3 * np.ptp(wave))
     True
     """
     begun, target = time.perf_counter(), Path(os.path.realpath(path))

@@ -71,7 +71,9 @@ def compress(
     data: DataOptions,
     overwrite: bool,
 ) -> Result:
-    """Write FILES to an archive in which every value is within a bound of its source.
+    """Write FILES to an archive with a guaranteed error bound.
+
+    Every value is within a bound of its source.
 
     \b
     romae compress wake.nc -o wake.romae --rel 1e-3

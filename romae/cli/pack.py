@@ -11,7 +11,9 @@ from romae.cli.options import output_option, overwrite_option
 @output_option("The file to write, usually NAME.romae.zip.")
 @overwrite_option
 def pack(archive: str, output: str, overwrite: bool) -> Result:
-    """Write the folder ARCHIVE as one file, which opens like the folder.
+    """Write the folder ARCHIVE as one file.
+
+    The file opens like the folder.
 
     It is a ZIP file of which nothing is deflated: unzip gives the folder back.
     """

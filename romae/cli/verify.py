@@ -16,7 +16,9 @@ from romae.cli.options import DataOptions, data_options, one_or_list
 )
 @data_options
 def verify(archive: str, against: tuple[str, ...], data: DataOptions) -> Result:
-    """Check every checksum of ARCHIVE; with --against, every value too.
+    """Check that ARCHIVE is whole, and within its bound.
+
+    Every checksum is checked; with --against, every value too.
 
     romae verify wake.romae --against wake.nc
 

@@ -115,7 +115,7 @@ def test_other_sources(small):
 
 SCRIPT = """
 import sys
-for name in ("cf_xarray", "netCDF4", "dask", "dask.array", "zarr", "torch", "scipy"):
+for name in ("cf_xarray", "netCDF4", "h5netcdf", "dask", "dask.array", "zarr", "torch", "scipy"):
     sys.modules[name] = None
 import numpy as np, xarray as xr
 import romae.fields as fields
