@@ -10,7 +10,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo     cylinder wake: data, POD against autoencoders, forecast, archive, report (5 min)"
+	@echo "make demo     cylinder wake: data, POD against autoencoders, forecast, archive, report (7 min)"
 	@echo "make test     the whole test suite, and the examples of the documents"
 	@echo "make lint     ruff, mypy, import-linter"
 	@echo "make format   let ruff format and fix what it can"
