@@ -108,7 +108,7 @@ class PolynomialMap(Dynamics):
                     self._add(normal, case.part(end=False), degree, noise)
                 for beta, W in zip(ridges, normal.solve(ridges), strict=True):
                     self._take(degree, beta, noise, W)
-                    found.append((*held.score(self._loop(held)), degree, beta, noise))
+                    found.append((*held.score(held.roll(self._rollout)), degree, beta, noise))
                 for case in cases:
                     self._add(normal, case.part(end=True), degree, noise)
                 systems[degree, noise] = normal
@@ -119,7 +119,7 @@ class PolynomialMap(Dynamics):
         trial = held.shaken(8)
         for _, _, degree, beta, noise in [*found, found[0]]:  # the best when none stays
             self._take(degree, beta, noise, systems[degree, noise].solve((beta,))[0])
-            if self.span.contains(self._loop(trial, TRIAL)).all():
+            if self.span.contains(trial.roll(self._rollout, TRIAL)).all():
                 break
 
     def _add(self, normal: Normal, case: "_Case", degree: int, noise: float) -> None:
@@ -157,10 +157,6 @@ class PolynomialMap(Dynamics):
 
     def _take(self, degree: int, beta: float, noise: float, W: Array) -> None:
         self.W, self.chosen = W, np.array([degree, beta, noise])
-
-    def _loop(self, windows: Windows, steps: int | None = None) -> Array:
-        steps = windows.steps if steps is None else steps
-        return self._rollout(windows.history, steps, **windows.known(steps - windows.steps))
 
     def _rollout(
         self,

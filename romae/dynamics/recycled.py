@@ -82,6 +82,11 @@ class Windows:
             found["inputs"] = self.inputs[:, rows]
         return found
 
+    def roll(self, rollout: Callable[..., Array], steps: int | None = None) -> Array:
+        """``rollout`` of all windows by ``steps``, H unless given: (B, steps, k)."""
+        steps = self.steps if steps is None else steps
+        return rollout(self.history, steps, **self.known(steps - self.steps))
+
     def shaken(self, count: int, size: float = 0.02) -> Self:
         """``count`` of the windows, histories off by ``size`` standard deviations.
 

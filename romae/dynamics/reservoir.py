@@ -133,7 +133,7 @@ class EchoState(Dynamics):
         for _, _, point, beta, W_out in [*found, found[0]]:  # the best when none stays
             self._take(drawn, point, W_out)
             self.chosen = np.array([*point.values(), beta])
-            if self.span.contains(self._loop(trial, TRIAL)).all():
+            if self.span.contains(trial.roll(self._rollout, TRIAL)).all():
                 break
 
     def _search(
@@ -188,8 +188,8 @@ class EchoState(Dynamics):
         found, shaken = [], windows.shaken(4)  # loops that do not come back cost their share
         for beta, W_out in zip(ridges, normal.solve(ridges), strict=True):
             self.W_out = W_out
-            value, horizon = windows.score(self._loop(windows))
-            stays = self.span.contains(self._loop(shaken, 2 * HORIZON)).mean()
+            value, horizon = windows.score(windows.roll(self._rollout))
+            stays = self.span.contains(shaken.roll(self._rollout, 2 * HORIZON)).mean()
             found.append((value - 2 * (1 - stays), horizon, point, beta, W_out))
         return found
 
@@ -206,10 +206,6 @@ class EchoState(Dynamics):
         self.chosen = np.array([*point.values(), 0.0])
 
     # forecast
-
-    def _loop(self, windows: Windows, steps: int | None = None) -> Array:
-        steps = windows.steps if steps is None else steps
-        return self._rollout(windows.history, steps, **windows.known(steps - windows.steps))
 
     def _rollout(
         self,

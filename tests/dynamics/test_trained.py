@@ -284,15 +284,26 @@ def test_arguments_that_cannot_be(make, message):
         make()
 
 
-@pytest.fixture(scope="module", params=[GRU, LSTM, Transformer, NeuralODE])
+PLANE = [(GRU, 2), (LSTM, 2), (Transformer, 2), (NeuralODE, 2)]
+
+
+def on(*cycles):
+    """The fixture ``on_cycle`` for models and numbers of latents."""
+    ids = [f"{model.__name__}-{latent}" for model, latent in cycles]
+    return pytest.mark.parametrize("on_cycle", cycles, indirect=True, ids=ids)
+
+
+@pytest.fixture(scope="module")
 def on_cycle(request, make_cycle):
     """A model that has seen ten periods, and the cycle, which goes on."""
-    z = make_cycle(450 + 20 * PERIOD)
+    model, latent = request.param
+    z = make_cycle(450 + 20 * PERIOD, latent=latent)
     with silent():
-        return request.param(updates=500).fit(z[:400]), z
+        return model(updates=500).fit(z[:400]), z
 
 
 @pytest.mark.slow
+@on(*PLANE, (GRU, 6), (NeuralODE, 6))
 def test_ten_periods_of_a_limit_cycle(on_cycle):
     model, z = on_cycle
     truth = z[450 : 450 + 10 * PERIOD]
@@ -305,6 +316,7 @@ def test_ten_periods_of_a_limit_cycle(on_cycle):
 
 
 @pytest.mark.slow
+@on(*PLANE)
 def test_after_250_periods_the_forecast_is_still_on_the_cycle(on_cycle):
     model, z = on_cycle
     late = model.forecast(z[:450], 10_000)[-10 * PERIOD :]
