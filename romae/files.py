@@ -176,8 +176,8 @@ def _refuse_existing_directory(target: Path, overwrite: bool, marker: str) -> No
 
 def _exists(target: Path) -> str:
     return (
-        f"{target} exists already. Choose another name, or allow it to be replaced: "
-        "overwrite=True, --overwrite on the command line."
+        f"{target} exists already. Choose another name, or allow it to be replaced: type "
+        "overwrite=True."
     )
 
 

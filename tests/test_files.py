@@ -68,7 +68,7 @@ def test_an_exception_keeps_what_was_there(tmp_path, writer):
 def test_existing_file_is_refused_before_writing(tmp_path):
     target = tmp_path / "out"
     target.write_text("old")
-    with pytest.raises(PathExistsError, match="--overwrite"), atomic_file(target):
+    with pytest.raises(PathExistsError, match="overwrite=True"), atomic_file(target):
         pytest.fail("the body must not run")
     assert target.read_text() == "old"
     with atomic_file(target, overwrite=True) as temporary:

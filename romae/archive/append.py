@@ -112,13 +112,23 @@ def _check_given(facts: dict[str, Any], given: dict[str, Given], chunk: int | No
         numbers = value if isinstance(value, dict) else dict.fromkeys(recorded, value)
         if kind != facts["bound"] or numbers != recorded:
             raise OptionError(
-                f"{kind}={value!r}: the archive has {facts['bound']}={recorded!r}, which new "
-                "snapshots keep. Leave the bound out, or compress to another path"
+                f"{kind}={value!r}: the archive was made with {facts['bound']} "
+                f"{_bounds(recorded)}, which new snapshots keep. Leave the bound out, or compress "
+                "to another path"
             )
     if chunk is not None and chunk != facts["chunk"]:
         raise OptionError(
             f"chunk={chunk}: the archive has {facts['chunk']} snapshots in a chunk. Leave it out"
         )
+
+
+def _bounds(recorded: dict[str, float]) -> str:
+    one = set(recorded.values())
+    return (
+        ", ".join(f"{v:g} for {n}" for n, v in recorded.items())
+        if len(one) > 1
+        else f"{one.pop():g}"
+    )
 
 
 def _check_longer(snapshots: Snapshots, old: Archive) -> None:
@@ -127,7 +137,7 @@ def _check_longer(snapshots: Snapshots, old: Archive) -> None:
     if list(snapshots.layout.names) != list(old.names):
         raise DataError(
             f"cannot append: the archive has the fields {', '.join(old.names)}, the source "
-            f"{', '.join(snapshots.layout.names)}. Choose them with variables=[...]"
+            f"{', '.join(snapshots.layout.names)}. Open it with variables={list(old.names)!r}"
         )
     if len(lengths) != len(have) or any(b < a for a, b in zip(have, lengths, strict=True)):
         raise DataError(

@@ -58,7 +58,8 @@ def read_bound(names: Sequence[str], *, abs: Given, rel: Given, nrmse: Given) ->
     """The bound that exactly one of ``abs``, ``rel`` and ``nrmse`` gives, for the fields ``names``.
 
     Raises :class:`OptionError` for none or several of them, for a number that is not finite and
-    above 0, and for a mapping that lacks a field or names an unknown one.
+    above 0, for a share of the range that is not below 1, and for a mapping that lacks a field or
+    names an unknown one.
     """
     given = {k: v for k, v in zip(KINDS, (abs, rel, nrmse), strict=True) if v is not None}
     if len(given) != 1:
@@ -77,24 +78,32 @@ def read_bound(names: Sequence[str], *, abs: Given, rel: Given, nrmse: Given) ->
             if name not in value:
                 raise OptionError(
                     f"{kind}= gives no bound for {name!r}, only for {', '.join(value)}. Expected "
-                    f"one for every field; add {name!r}, or leave it out with variables=[...]"
+                    f"one for every field; add {name!r}, or leave it out with "
+                    f"variables={[n for n in names if n in value]!r}"
                 )
-        numbers = [_number(value[n], f"{kind}[{n!r}]") for n in names]
+        numbers = [_number(value[n], kind, n) for n in names]
     else:
         numbers = [_number(value, kind)] * len(names)
     return Bound(cast(Kind, kind), tuple(numbers))
 
 
-def _number(value: object, what: str) -> float:
+def _number(value: object, kind: str, name: str = "") -> float:
     try:
         number = float(value) if not isinstance(value, bool | str) else math.nan  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
+    of = f" for {name!r}" if name else ""
     if not (math.isfinite(number) and number > 0):
         raise OptionError(
-            f"{what}={value!r} is no bound. Expected a finite number above 0, for example "
-            f"{what.partition('[')[0]}=1e-3; a bound smaller than the rounding of the data stores "
-            "them exactly"
+            f"{kind}={value!r}{of} is no bound. Expected a finite number above 0, for example "
+            f"{kind}=1e-3; a bound smaller than the rounding of the data stores them exactly"
+        )
+    if kind != "abs" and number >= 1:
+        raise OptionError(
+            f"{kind}={value!r}{of} allows errors as large as the whole range of a field: one "
+            "number would do for all of it. Expected a share of the range, below 1: for a "
+            f"thousandth type {kind}=1e-3; for a bound in the field's own unit, "
+            f"abs={value!r}"
         )
     return number
 

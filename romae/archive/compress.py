@@ -46,7 +46,7 @@ from romae.errors import (
     UnwritableFileError,
     check_whole,
 )
-from romae.fields.opening import Source, open_snapshots
+from romae.fields.opening import Source, open_as_stored
 from romae.fields.snapshots import Snapshots
 from romae.fields.summary import human_bytes
 from romae.files import check_output, is_archive
@@ -120,7 +120,7 @@ def compress(
     True
     """
     begun, target = time.perf_counter(), Path(os.path.realpath(path))
-    snapshots = open_snapshots(data)
+    snapshots = open_as_stored(data)
     if append and overwrite:
         raise OptionError("append=True and overwrite=True exclude each other. Expected one of them")
     if chunk is not None:

@@ -185,7 +185,7 @@ def find_plan(folder: Path, request: dict[str, Any], target: Path) -> Plan | Non
             f"{'data' if key in ('fingerprint', 'lengths', 'fields') else 'settings'}: {key} is "
             f"{document['request'].get(key)!r} there and {request[key]!r} here. Give the same "
             f"arguments to go on with it, or remove it: rm -r {str(folder)!r}; overwrite=True "
-            f"(--overwrite) removes it and replaces {target.name}{_old(folder, target)}"
+            f"removes it and replaces {target.name}{_old(folder, target)}"
         )
     return Plan(folder, document)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from romae.fields.summary import human_bytes
+from romae.fields.summary import counted, human_bytes
 
 SHARED = ("parent", "ratio_with_parent")
 
@@ -61,17 +62,14 @@ class Report:
 
     def __str__(self) -> str:
         if self.manifest is None:
-            return (
-                f"{self.path}: this part is written; {self.missing} chunks are left to other parts"
-            )
+            left = counted(self.missing, "chunk") + (" is" if self.missing == 1 else " are")
+            return f"{self.path}: this part is written; {left} left to other parts"
         return "\n".join([*_summary(self.manifest, self.path, self.speed), *_errors(self.manifest)])
 
 
 def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
     source, sizes = manifest["source"]["bytes"], manifest["bytes"]
-    methods = ", ".join(
-        f"{name} {n} chunk{'s' if n > 1 else ''}" for name, n in manifest["methods"].items()
-    )
+    methods = ", ".join(f"{m} {counted(n, 'chunk')}" for m, n in manifest["methods"].items())
     parts = f"chunks {human_bytes(sizes['chunks'])}"
     if sizes["side"]:
         parts += f", side {human_bytes(sizes['side'])}"
@@ -79,7 +77,7 @@ def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
         f"{path}  {human_bytes(source)} -> {human_bytes(sizes['total'])}, "
         f"{manifest['ratio']:.4g} times smaller, {speed:.3g} MB/s",
         f"  {parts}, coordinates and description {human_bytes(sizes['other'])}",
-        f"  {methods}, {manifest['chunk']} snapshots each",
+        f"  {methods}, {counted(manifest['chunk'], 'snapshot')} each",
     ]
     if parent := manifest.get("parent"):
         lines.append(
@@ -98,19 +96,29 @@ def _errors(manifest: dict[str, Any]) -> list[str]:
     kind, rows = manifest["bound"], []
     for name, v in manifest["variables"].items():
         worst = v["rms_error"] if kind == "nrmse" else v["max_error"]
-        share = f"{worst / v['target']:.1%}" if v["target"] and v["eps"] else "exact"
+        lossy = v["target"] and not _why_exact(v, manifest)
+        share = f"{worst / v['target']:.1%}" if lossy else "exact"
         row = [name, f"{v['bound']:.3g}", f"{v['target']:.4g}", f"{v['max_error']:.4g}"]
         rows.append([*row, f"{v['rms_error']:.4g}", share, str(v["stored_exactly"])])
     measure = "of bound" if kind != "nrmse" else "rms of bound"
     header = ["field", kind, "bound", "max error", "rms error", measure, "values kept"]
-    exact = [n for n, v in manifest["variables"].items() if not v["eps"]]
-    lines = ["", aligned(header, rows)]
-    if exact:
-        lines.append(
-            f"{', '.join(exact)}: stored exactly, for the bound is below the rounding of the data "
-            "or the field is constant"
-        )
-    return lines
+    reasons: dict[str, list[str]] = {}
+    for name, v in manifest["variables"].items():
+        if why := _why_exact(v, manifest):
+            reasons.setdefault(why, []).append(name)
+    stored = [f"{', '.join(names)}: stored exactly, for {why}" for why, names in reasons.items()]
+    return ["", aligned(header, rows), *stored]
+
+
+def _why_exact(about: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """Why a field is stored bit for bit; "" where it is not."""
+    if about["special"] == sum(manifest["lengths"]) * math.prod(manifest["shape"]):
+        return "no value is finite"
+    if about["eps"]:
+        return ""
+    if about["range"][0] == about["range"][1]:
+        return "the values are constant"
+    return "the bound is below the rounding of the data"
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -8,9 +8,10 @@ errors go to standard error.
 import json
 import math
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Command(click.Command):
         except RomaeError as error:
             if debug:
                 raise
-            click.echo(f"error: {error}", err=True)
+            click.echo(f"error: {in_shell(str(error), self.params)}", err=True)
             ctx.exit(2)
         if as_json:
             click.echo(json.dumps(plain(result.data), indent=2))
@@ -65,6 +66,38 @@ class Command(click.Command):
 def command(name: str) -> Callable[[Callable[..., Result]], click.Command]:
     """Decorator: the function, which returns a :class:`Result`, as the command ``name``."""
     return click.command(name, cls=Command)
+
+
+def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
+    """Arguments of Python in an error as the options ``params`` of the command that met it.
+
+    ``rel=1e-3`` becomes ``--rel 1e-3``, ``overwrite=True`` ``--overwrite``, ``variables=['u']``
+    ``--variables u``; what stands inside a call, ``ds.isel(time=0)``, stays Python.
+
+    >>> in_shell("type rel=1e-3, or f(rel=2)", [click.Option(["--rel"])])
+    'type --rel 1e-3, or f(rel=2)'
+    """
+    known = {(p.name or "").rstrip("_"): p for p in params if isinstance(p, click.Option)}
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        param = known.get(name)
+        if param is None:
+            return found[0]
+        words = [max(param.opts, key=len)]
+        if param.is_flag and value == "False" and param.secondary_opts:
+            words = [param.secondary_opts[0]]
+        elif value and not param.is_flag:
+            words.append(re.sub(r"[\[\]'\" ]", "", value) or value)
+        return " ".join(words)
+
+    parts = _CALL.split(text)  # calls at odd places
+    parts[::2] = [_ARGUMENT.sub(option, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+_CALL = re.compile(r"([\w.\]]+\((?:[^()]|\([^()]*\))*\))")
+_ARGUMENT = re.compile(r"(?<![\w(.\-])([a-z_]+)=(\[[^\]]*\]|'[^']*'|[\w.+\-]*\w)?")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

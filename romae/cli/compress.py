@@ -86,7 +86,7 @@ def compress(
     import romae
 
     report = romae.compress(
-        data.open(files),
+        data.open_as_stored(files),
         output,
         rel=bound("--rel", rel),
         abs=bound("--abs", abs_),

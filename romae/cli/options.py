@@ -67,6 +67,12 @@ class DataOptions:
 
         return romae.open_snapshots(one_or_list(files), **self.keywords())
 
+    def open_as_stored(self, files: Sequence[str]) -> "Snapshots":
+        """The same for archives: a field may have no numbers."""
+        from romae.fields.opening import open_as_stored
+
+        return open_as_stored(one_or_list(files), **self.keywords())
+
 
 def one_or_list(files: Sequence[str]) -> str | list[str]:
     """A single path as it is, so that it may be a glob or a store."""

@@ -30,6 +30,8 @@ def verify(archive: str, against: tuple[str, ...], data: DataOptions) -> Result:
     import romae
 
     given = data != DataOptions()
-    source = None if not against else data.open(against) if given else one_or_list(against)
+    source = (
+        None if not against else data.open_as_stored(against) if given else one_or_list(against)
+    )
     found = romae.verify(archive, against=source)
     return Result(str(found), found.to_dict(), status=0 if found.ok else 1)

@@ -56,15 +56,24 @@ def given_mask(
 
 
 def first_mask(
-    first: np.ndarray, names: tuple[str, ...], trajectory: Trajectory, read: object
+    first: np.ndarray,
+    names: tuple[str, ...],
+    trajectory: Trajectory,
+    read: object,
+    *,
+    keep_empty: bool = False,
 ) -> np.ndarray | None:
     """Mask from the NaN of the first snapshot (C, *space); None when there is none.
 
-    A field without any valid point is an error: never there, or not at the first time.
+    A field without any valid point is an error: never there, or not at the first time; with
+    ``keep_empty`` it is a field whose values, valid everywhere, are NaN for now.
     """
     valid = ~np.isnan(first)
     for c, name in enumerate(names):
         if valid[c].any():
+            continue
+        if keep_empty:
+            valid[c] = True
             continue
         n = len(trajectory)
         label = trajectory.segments[0].label

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -91,25 +92,77 @@ def open_snapshots(
     >>> open_snapshots(wave).shape
     (5, 1, 8)
     """
-    given = (variables, time, space, case, periodic, mask, weights, group, engine, layout)
-    check_option("cases", cases, ["auto", "file"])
+    return _opened(
+        source,
+        _Options(
+            variables=variables,
+            time=time,
+            space=space,
+            case=case,
+            cases=cases,
+            periodic=periodic,
+            mask=mask,
+            weights=weights,
+            group=group,
+            engine=engine,
+            layout=layout,
+        ),
+    )
+
+
+def open_as_stored(source: Source, **options: Any) -> Snapshots:
+    """:func:`open_snapshots` for archives, which keep every value, whatever it is.
+
+    A field without any number, at first or at all, is a field; nobody could learn from it.
+    """
+    return _opened(source, _Options(**options), keep_empty=True)
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Those of :func:`open_snapshots`."""
+
+    variables: Sequence[str] | str | None = None
+    time: str | None = None
+    space: Sequence[str] | str | None = None
+    case: str | None = None
+    cases: Literal["auto", "file"] = "auto"
+    periodic: str | Sequence[str] | Mapping[str, bool | float] | None = None
+    mask: str | xr.DataArray | np.ndarray | None = None
+    weights: str | xr.DataArray | np.ndarray | None = None
+    group: str | None = None
+    engine: str | None = None
+    layout: Layouts | None = None
+
+
+def _opened(source: Source, given: _Options, keep_empty: bool = False) -> Snapshots:
+    check_option("cases", given.cases, ["auto", "file"])
     if isinstance(source, Snapshots):
-        if cases != "auto" or any(option is not None for option in given):
+        named = (v for k, v in vars(given).items() if k != "cases")
+        if given.cases != "auto" or any(option is not None for option in named):
             raise OptionError(
                 "options were given with Snapshots that are open already. Expected a path or a "
                 "Dataset; pass the options where the data are opened first"
             )
         return source
-    variables, table = _paths_to_table(variables, read_table(layout))
-    opening = Opening(group=group, engine=engine, table=table, snapshot=time == EACH_FILE)
+    variables, table = _paths_to_table(given.variables, read_table(given.layout))
+    opening = Opening(
+        group=given.group, engine=given.engine, table=table, snapshot=given.time == EACH_FILE
+    )
     with contextlib.ExitStack() as on_error:
-        found, text, apart = load_sources(source, opening, cases == "file", on_error)
+        found, text, apart = load_sources(source, opening, given.cases == "file", on_error)
         opened = _assemble(
             found,
             text,
             cases="file" if apart else "auto",
-            extras=Extras(periodic=periodic, mask=mask, weights=weights),
-            choice={"variables": variables, "time": time, "space": space, "case": case},
+            extras=Extras(periodic=given.periodic, mask=given.mask, weights=given.weights),
+            choice={
+                "variables": variables,
+                "time": given.time,
+                "space": given.space,
+                "case": given.case,
+            },
+            keep_empty=keep_empty,
         )
         on_error.pop_all()  # opened: the files stay open
     return opened
@@ -122,6 +175,7 @@ def _assemble(
     cases: Literal["auto", "file"],
     extras: Extras,
     choice: Mapping[str, Any],
+    keep_empty: bool,
 ) -> Snapshots:
     """Snapshots of labelled Datasets, the first of which decides what is what."""
     label, first = found[0]
@@ -147,6 +201,7 @@ def _assemble(
         layout.names,
         trajectories[0],
         lambda t: opened.read_raw(t, t + 1)[0],
+        keep_empty=keep_empty,
     )
     if valid is None:
         return opened

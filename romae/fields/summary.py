@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def summary(snapshots: Snapshots) -> str:
     """Shape, fields with units, grid, time span, size in memory and source, one per line."""
     layout = snapshots.layout
-    count = f"{len(snapshots)} snapshot{'' if len(snapshots) == 1 else 's'}"
+    count = counted(len(snapshots), "snapshot")
     if snapshots.cases > 1:
         count += f" in {snapshots.cases} cases"
     fields = [f"{f.name} [{f.units}]" if f.units else f.name for f in layout.fields]
@@ -30,6 +30,14 @@ def summary(snapshots: Snapshots) -> str:
     if snapshots.params is not None:
         lines.append(f"  params  {', '.join(map(str, snapshots.params.columns))}")
     return "\n".join(lines)
+
+
+def counted(number: int, what: str) -> str:
+    """
+    >>> counted(1, "chunk"), counted(3, "chunk")
+    ('1 chunk', '3 chunks')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def grid_text(snapshots: Snapshots) -> str:

@@ -33,7 +33,7 @@ def find_time(
         if time in dataset.coords and dataset[time].ndim <= 1:
             dims = dataset[time].dims
             return (str(dims[0]) if dims else None), time
-        known = [*map(str, dataset.dims), *map(str, dataset.coords)]
+        known = dict.fromkeys(map(str, (*dataset.dims, *dataset.coords)))
         raise OptionError(f"{label}: unknown time dimension {time!r}. {nearest(time, known)}")
     marked, dates = _marked_times(dataset), _dates(dataset)
     for name in marked:

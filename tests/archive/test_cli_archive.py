@@ -1,6 +1,7 @@
 """The four commands of archives: what they print, refuse and return."""
 
 import json
+import re
 
 import pytest
 import xarray as xr
@@ -80,7 +81,11 @@ def test_a_saved_model_predicts_and_may_stay_outside(call, tmp_path):
         (["--rel", "0"], "above 0"),
         (["--rel", "many"], "--rel 1e-3 or --rel u=1e-3,p=5"),
         (["--abs", "u=1,q=2"], "'q' is no field"),
-        ([], "exactly one of"),
+        ([], "exactly one of --abs (in the field's unit), --rel (share"),
+        (["--rel", "1"], "type --rel 1e-3; for a bound in the field's own unit, --abs 1"),
+        (["--abs", "u=1"], "leave it out with --variables u"),
+        (["--rel", "1e-3", "--append", "--overwrite"], "--append and --overwrite exclude"),
+        (["--rel", "1e-3", "--chunk", "8", "--time", "day"], "unknown time dimension 'day'"),
         (["--rel", "1e-3", "--part", "half"], "--part 0/4"),
         (["--rel", "1e-3", "--model", "wake.rom"], "no model at 'wake.rom'"),
     ],
@@ -107,3 +112,19 @@ def test_verify_takes_the_options_that_compress_took(call, tmp_path):
     found = call("verify", "g.romae", "--against", "g.nc", *group)
     assert "sound" in found.stdout
     assert "worst error" in found.stdout
+
+
+def test_errors_speak_of_options_and_never_of_python(call):
+    words = ("compress", "waves.nc", "-o", "w.romae")
+    call(*words, "--rel", "1e-3", "--chunk", "8")
+    for more in (
+        ("--rel", "1e-3"),
+        ("--rel", "1e-2", "--append"),
+        ("--rel", "1e-3", "--chunk", "4", "--append"),
+        ("--rel", "1e-3", "--variables", "u", "--append"),
+        ("--rel", "nan"),
+        ("--rel", "1e-3", "--no-embed"),
+    ):
+        text = call(*words, *more, status=2).stderr
+        assert "--" in text
+        assert not re.search(r"\b(rel|abs|chunk|overwrite|append|embed|variables)=", text), text

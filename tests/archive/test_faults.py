@@ -149,7 +149,39 @@ def test_verify_sees_another_source_and_says_where_it_is_worst(archive, source, 
     assert "NaN" in str(romae.verify(archive, against=other))
     shifted = xr.open_dataset(source).assign_coords(x=np.arange(8.0))
     assert "'x' has other values" in str(romae.verify(archive, against=shifted))
-    assert "snapshots [40]" in str(romae.verify(archive, against=make_waves(30)))
+
+
+def test_verify_names_what_keeps_another_source_from_being_compared(archive, make_waves, tmp_path):
+    data = make_waves()
+    data.rename(p="q").to_netcdf(tmp_path / "q.nc")
+    for other, words in (
+        (make_waves(30), "40 snapshots (2 to 11.75) in the archive, 30 snapshots (2 to 9.25)"),
+        (data.rename(u="v"), "fields u, p in the archive, v, p in the source"),
+        (tmp_path / "q.nc", "fields u, p in the archive, u, q in the source"),
+        (romae.open_snapshots(data, variables=["u"]), "fields u, p in the archive, u in the"),
+        (data.isel(x=slice(3)), "points y=6, x=8 in the archive, y=6, x=3 in the source"),
+        (data.rename(x="lon"), "points y=6, x=8 in the archive, y=6, lon=8 in the source"),
+        (data.rename(time="t"), "time axis time in the archive, t in the source"),
+    ):
+        found = romae.verify(archive, against=other)
+        assert found.problems == [found.problems[0]]
+        assert words in found.problems[0]
+        assert not found.worst
+    moved = data.assign_coords(time=data.time + np.where(np.arange(40) == 7, 0.1, 0))
+    found = romae.verify(archive, against=moved)
+    assert found.problems == [
+        "'time' has other values than in the source: 3.75 in the archive, 3.85 there, at [7]"
+    ]
+
+
+def test_verify_says_whether_the_fingerprint_is_the_recorded_one(archive, source):
+    other = xr.open_dataset(source).load()
+    other["u"][0, 2, 3] += 0.5
+    assert "made from other data" in str(romae.verify(archive, against=other))
+    other = xr.open_dataset(source).load()
+    other["u"][7, 2, 3] += 0.5  # not one of the snapshots that the fingerprint looks at
+    assert "values elsewhere were changed" in str(romae.verify(archive, against=other))
+    assert "fingerprint" not in str(romae.verify(archive, against=source))
 
 
 def test_a_file_that_does_not_belong_is_noted(archive):

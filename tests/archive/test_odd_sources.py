@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 import romae
+from romae.errors import DataError, OptionError
 
 
 @pytest.fixture
@@ -109,3 +110,39 @@ def test_text_goes_to_zarr_without_a_warning(tmp_path, make_waves):
     romae.decompress(tmp_path / "a.romae", tmp_path / "a.zarr")
     back = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
     assert list(back.station.values) == list("abcdefgh")
+
+
+@pytest.mark.parametrize("bound", [{"rel": 1e-3}, {"abs": 0.1}, {"nrmse": 1e-3}])
+@pytest.mark.parametrize("empty", [["p"], ["u", "p"]])
+def test_fields_without_a_number_are_stored(tmp_path, make_waves, bound, empty):
+    data = make_waves()
+    for name in empty:
+        data[name][:] = np.nan
+    data.to_netcdf(tmp_path / "a.nc")
+    report = romae.compress(tmp_path / "a.nc", tmp_path / "a.romae", **bound, model=None)
+    assert f"{', '.join(empty)}: stored exactly, for no value is finite" in str(report)
+    assert romae.verify(tmp_path / "a.romae", against=tmp_path / "a.nc").ok
+    back = xr.open_dataset(tmp_path / "a.romae").load()
+    for name in empty:
+        xr.testing.assert_identical(back[name], data[name])
+    with pytest.raises(DataError, match="NaN everywhere"):
+        romae.open_snapshots(tmp_path / "a.romae")
+
+
+def test_a_field_that_begins_with_nan_is_stored(tmp_path, make_waves):
+    """A rain gauge that is switched on later."""
+    data = make_waves()
+    data.p[:5] = np.nan
+    romae.compress(data, tmp_path / "a.romae", rel=1e-3, chunk=8)
+    assert romae.verify(tmp_path / "a.romae", against=data).ok
+    longer = xr.concat([data, data.assign_coords(time=data.time + 10)], "time")
+    romae.compress(longer, tmp_path / "a.romae", append=True)
+    assert romae.verify(tmp_path / "a.romae", against=longer).ok
+
+
+@pytest.mark.parametrize("bound", [{"rel": 1}, {"nrmse": 1.5}, {"rel": {"u": 1e-3, "p": 1.0}}])
+def test_a_share_of_the_range_is_below_one(tmp_path, make_waves, bound):
+    with pytest.raises(OptionError, match=r"whole range.*in the field's own unit, abs="):
+        romae.compress(make_waves(), tmp_path / "a.romae", **bound)
+    romae.compress(make_waves(), tmp_path / "a.romae", rel=0.99)
+    romae.compress(make_waves(), tmp_path / "b.romae", abs=99)
