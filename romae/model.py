@@ -22,10 +22,10 @@ from romae.bundle import Bundle, bundle_class, read_bundle, write_bundle
 from romae.conventions import CASE, TIME
 from romae.dynamics import Dynamics
 from romae.dynamics.base import LEFT, OUTSIDE
-from romae.dynamics.resampling import resample as even
+from romae.dynamics.resampling import resample_cases
 from romae.errors import BundleError, DataError, OptionError, check_option, nearest
 from romae.fields import Snapshots, open_snapshots
-from romae.horizon import Horizon
+from romae.horizon import Fields, Horizon
 from romae.reducers import Reducer
 from romae.reducers.decoding import decode_to_file
 from romae.reducers.labels import other_axis
@@ -71,8 +71,9 @@ class ReducedModel:
 
         Cases may differ in length and in their times, not in the time step. ``inputs``: known
         series over time, see :meth:`Dynamics.fit`; they cover ``validation`` too. ``resample``: a
-        time step such as "6 h", for uneven times, see :func:`romae.resample`. With ``validation``
-        the valid prediction time is measured there: :attr:`horizon`. ``finetune``: True, a number
+        time step such as "6 h", for uneven times, see :func:`romae.resample`; ``"median"`` takes
+        that of the data. With ``validation`` the valid prediction time is measured there:
+        :attr:`horizon`. ``finetune``: True, a number
         of updates or a TrainConfig trains an autoencoder and trained dynamics on together, see
         :mod:`romae.finetune`; :attr:`tuning` says what came of it. With ``"auto"`` and no
         ``validation`` the last fifth of the times is held back for the choice.
@@ -94,18 +95,22 @@ class ReducedModel:
         if self.dynamics == AUTO:
             # Looked up by name: comparisons live on a higher floor.
             choose = import_module("romae.compare.dynamics").choose
-            self.dynamics, self.choice, _ = choose(self.reducer, snapshots, held_out)
+            self.dynamics, self.choice, _ = choose(
+                self.reducer, snapshots, held_out, inputs=inputs, resample=resample
+            )
             self.horizon = None
             if held_out is not None:
-                self.measure(held_out)
+                self.measure(held_out, inputs=inputs, resample=resample)
             return self
         params = snapshots.params
         latents: xr.DataArray | list[xr.DataArray] = self._training_latents(snapshots)
         if resample is not None:
-            if inputs is not None:
-                raise OptionError("fit got resample and inputs. Expected one; resample before.")
-            latents, params = self._even(latents, params, resample)
-        self.dynamics.fit(latents, params=params, inputs=inputs)
+            latents, params, inputs_of_pieces = resample_cases(
+                _cases(latents), params, inputs, resample
+            )
+            self.dynamics.fit(latents, params=params, inputs=inputs_of_pieces)
+        else:
+            self.dynamics.fit(latents, params=params, inputs=inputs)
         if finetune:
             self.reducer, self.dynamics, self.tuning = tune.finetune(
                 self.reducer, self.dynamics, snapshots, held_out, config
@@ -122,30 +127,25 @@ class ReducedModel:
         alone = [self.reducer.encode(snapshots.isel(case=[i])) for i in range(snapshots.cases)]
         return [z.isel({CASE: 0}) if CASE in z.dims else z for z in alone]
 
-    def _even(self, latents: Any, params: Any, dt: Any) -> tuple[list[xr.DataArray], Any]:
-        """Pieces at even steps ``dt`` and a row of parameters for each."""
-        cases = _cases(latents)
-        found = [even(z, None if dt == "median" else dt) for z in cases]
-        rows = [i for i, pieces in enumerate(found) for _ in pieces]
-        table = None if params is None else params.iloc[rows].reset_index(drop=True)
-        return [piece for pieces in found for piece in pieces], table
-
     def measure(
         self, validation: Source, *, inputs: Any = None, resample: Any = None
     ) -> Horizon | None:
         """Measure :attr:`horizon` on unseen data; None when they are too short.
 
         ``inputs`` and ``resample`` as in :meth:`fit`. Uneven times are resampled to the step of the
-        dynamics.
+        dynamics. Errors are those of the decoded fields, where the latents are not resampled and
+        the decoder depends on them alone: see :mod:`romae.horizon`.
         """
         held_out = open_snapshots(validation)
         latents: Any = self._training_latents(held_out)
         params, dt = held_out.params, self.dynamics.dt
         if resample is None and not dt.even:
             resample = dt.size if dt.kind == "number" else np.timedelta64(int(dt.size), "ns")
+        fields = Fields.of(self.reducer, held_out) if resample is None else None
+        cases = _cases(latents)
         if resample is not None:
-            latents, params = self._even(latents, params, resample)
-        self.horizon = Horizon.measure(self.dynamics, _cases(latents), params, inputs)
+            cases, params, inputs = resample_cases(cases, params, inputs, resample)
+        self.horizon = Horizon.measure(self.dynamics, cases, params, inputs, fields=fields)
         return self.horizon
 
     def encode(self, data: Source) -> xr.DataArray:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from romae.compare.ladders import Ladder, Models, Rung, as_reducer, default_name, identity, named
 from romae.conventions import LATENT, TIME
+from romae.dynamics.resampling import resample_cases
 from romae.errors import OptionError
 from romae.fields import Snapshots, open_snapshots
 
@@ -29,8 +30,13 @@ class Entry:
     failure: str = ""  # why it takes no part
 
 
-def contenders(models: Models, train: Any, reconstruction: str) -> list[Entry]:
-    """Models first, then DMD, the baselines and the reconstructions, each once."""
+def contenders(
+    models: Models, train: Any, reconstruction: str, resample: Any = None
+) -> list[Entry]:
+    """Models first, then DMD, the baselines and the reconstructions, each once.
+
+    ``resample``: time step of the latents that DMD learns from, where their times are uneven.
+    """
     found: list[Entry] = []
     reducers: dict[str, Any] = {}
     given = named(models)
@@ -44,7 +50,7 @@ def contenders(models: Models, train: Any, reconstruction: str) -> list[Entry]:
         reducer = reducers.setdefault(identity(own), own)
         found.append(Entry(name, "model", _ladder(reducer), model.dynamics))
     if train is not None:
-        found.append(_dmd(list(reducers.values()), train, taken=set(given)))
+        found.append(_dmd(list(reducers.values()), train, set(given), resample))
     found += [Entry(PERSISTENCE, "baseline"), Entry(CLIMATOLOGY, "baseline")]
     if reconstruction == "show":
         found += [
@@ -59,7 +65,7 @@ def _ladder(reducer: Any) -> Ladder:
     return Ladder(reducer, reducer.name, (rung,))
 
 
-def _dmd(reducers: list[Any], train: Any, taken: set[str]) -> Entry:
+def _dmd(reducers: list[Any], train: Any, taken: set[str], resample: Any) -> Entry:
     """DMD in the coordinates of the largest POD among ``reducers``, else of a new one."""
     from romae.compare.rollouts import codes_of
     from romae.dynamics import DMD
@@ -68,7 +74,10 @@ def _dmd(reducers: list[Any], train: Any, taken: set[str]) -> Entry:
     data = open_snapshots(train)
     pods = [r for r in reducers if isinstance(r, POD)]
     pod = max(pods, key=lambda r: r.latent) if pods else POD(0.999).fit(data)
-    dynamics = DMD().fit([labelled(z, data, case) for case, z in enumerate(codes_of(pod, data))])
+    latents = [labelled(z, data, case) for case, z in enumerate(codes_of(pod, data))]
+    if resample is not None:
+        latents = resample_cases(latents, None, None, resample)[0]
+    dynamics = DMD().fit(latents)
     name = f"{default_name(pod)} + DMD"
     return Entry(
         name if name not in taken else f"{name} (baseline)", "baseline", _ladder(pod), dynamics

@@ -19,11 +19,14 @@ import numpy as np
 import xarray as xr
 
 from romae.compare.contenders import Entry, choose_starts, labelled
-from romae.compare.forecasts import forecast_dataset
+from romae.compare.even import evenly
+from romae.compare.forcing import Forcing, uses_inputs
+from romae.compare.forecasts import even_test, forecast_dataset
 from romae.compare.ladders import Ladder, Rung, as_reducer, check_test, default_name
 from romae.compare.ranking import rank_models, sentences
 from romae.compare.rollouts import (
     Codes,
+    Told,
     codes_of,
     forecast_errors,
     histories_of,
@@ -32,6 +35,7 @@ from romae.compare.rollouts import (
     roll,
     roll_entry,
 )
+from romae.dynamics.resampling import resample_cases
 from romae.errors import DataError, OptionError, TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.kinds import DYNAMICS, class_name, make_dynamics
@@ -53,6 +57,8 @@ def compare_dynamics(
     threshold: float = 0.4,
     budget: float | None = None,
     measure: Literal["fields", "latents"] = "fields",
+    inputs: Any = None,
+    resample: Any = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Fit dynamics on the latents of ``train`` and rank their forecasts of ``validation``.
@@ -62,7 +68,11 @@ def compare_dynamics(
     them; None takes every kind romae has. ``starts``: how many, evenly spread, or which.
     ``threshold``: NRMSE at which a forecast is no longer valid. ``budget``: seconds of fitting,
     after which no further fit begins. ``measure="latents"`` compares latents instead of decoded
-    fields, for grids that are costly to decode. ``seed`` goes to models that have one.
+    fields, for grids that are costly to decode. ``inputs``: known series over the times of both
+    data (forcing, control), for the models that take them; the others do without, and the verdict
+    says which. ``resample``: a time step such as "6 h" for uneven times, or "median": latents are
+    resampled for the fits, and the snapshots of ``validation`` interpolated
+    (:mod:`romae.compare.even`). ``seed`` goes to models that have one.
 
     Returns what :func:`romae.compare_forecasts` does, one row per model, sorted by rank, and over
     ``model``: ``rank``, ``tied`` (1: not to be told from the winner), ``fit_seconds``,
@@ -70,12 +80,13 @@ def compare_dynamics(
     ``behind_low`` and ``behind_high``, ``failure`` (why there are no numbers). What it says in
     words is in ``attrs["verdict"]``, one sentence per line.
 
-    Raises :class:`DataError` when ``validation`` is what the reducer was fitted to or is unevenly
-    spaced, :class:`OptionError` for unknown kinds and steps that do not fit.
+    Raises :class:`DataError` when ``validation`` is what the reducer was fitted to, is unevenly
+    spaced without ``resample`` or is not covered by ``inputs``, :class:`OptionError` for unknown
+    kinds and steps that do not fit.
     """
     return rank_dynamics(
         reducer, train, validation, models, steps=steps, starts=starts, threshold=threshold,
-        budget=budget, measure=measure, seed=seed,
+        budget=budget, measure=measure, inputs=inputs, resample=resample, seed=seed,
     )[0]  # fmt: skip
 
 
@@ -89,7 +100,9 @@ def choose(
     fitted.
     """
     if options.get("steps") is None:
-        longest = max(open_snapshots(validation).lengths)
+        validation = open_snapshots(validation)
+        resample = options.get("resample")
+        longest = max((validation if resample is None else evenly(validation, resample)).lengths)
         options["steps"] = max(1, min(200, longest // 2))
     result, fitted = rank_dynamics(reducer, train, validation, models, **options)
     for name, failure in zip(result["model"].values, result["failure"].values, strict=True):
@@ -129,19 +142,22 @@ def rank_dynamics(
     threshold: float = 0.4,
     budget: float | None = None,
     measure: Literal["fields", "latents"] = "fields",
+    inputs: Any = None,
+    validation_inputs: Any = None,
+    resample: Any = None,
     seed: int = 0,
     device: str = "cpu",
 ) -> tuple[xr.Dataset, dict[str, Any]]:
-    """As :func:`compare_dynamics`, with the fitted models by name, the best first."""
+    """As :func:`compare_dynamics`, with the fitted models by name, the best first.
+
+    ``validation_inputs``: where they are other series than ``inputs``, one for each case.
+    """
     check_option("measure", measure, ["fields", "latents"])
     reducer = as_reducer(reducer)
     learn, test = open_snapshots(train), open_snapshots(validation)
-    if test.dt is None:
-        raise DataError(
-            f"the times of {test.source} are not evenly spaced: a forecast has no lead time there. "
-            f"Resample first, for example ds.interp(time=...)."
-        )
     check_test({default_name(reducer): reducer}, test, on_leak="raise")
+    test = even_test(test, resample)
+    forcing = Forcing.read(inputs if validation_inputs is None else validation_inputs, test)
     wanted = _wanted(models, seed, device)
     mean = np.asarray(reducer.scaling.mean, dtype=float)
     fluctuation, found = one_pass({0: reducer}, test, mean)
@@ -150,12 +166,16 @@ def rank_dynamics(
     entries = [
         Entry(n, "baseline" if n in BASELINES else "model", ladder, d) for n, d in wanted.items()
     ]
-    _fit_all(entries, learn, codes_of(reducer, learn), budget)
+    latents = [labelled(z, learn, case) for case, z in enumerate(codes_of(reducer, learn))]
+    params = learn.params
+    if resample is not None:
+        latents, params, inputs = resample_cases(latents, params, inputs, resample)
+    _fit_all(entries, latents, params, inputs, budget)
     _check_room(entries, test, steps)
     able = [e for e in entries if not e.failure]
     context = max((int(e.dynamics.context) for e in able), default=1)
     chosen = choose_starts(starts, test, context, steps)
-    rolled = [_rolled(e, codes, test, chosen, steps) for e in entries]
+    rolled = [_rolled(e, codes, test, chosen, steps, forcing) for e in entries]
     if measure == "fields":
         entries.append(Entry(f"{reducer.name}, reconstruction", "reconstruction", ladder))
         rolled.append(roll_entry(entries[-1], codes, test, chosen, steps))
@@ -167,7 +187,11 @@ def rank_dynamics(
     else:
         errors = _in_latents(entries, rolled, codes, chosen, steps)
         fields = [f"latents of {default_name(reducer)}"]
-    order, result = _result(entries, errors, test, chosen, steps, threshold, codes, fields)
+    order, result = _result(entries, errors, test, chosen, steps, threshold, fields)
+    _add_costs(result, [_cost(entries[i], codes, test, forcing) for i in order])
+    if forcing is not None:
+        result.attrs["inputs"] = _who_knows(entries, forcing)
+        result.attrs["verdict"] += "\n" + result.attrs["inputs"]
     result.attrs |= {"reducer": default_name(reducer), "measure": measure}
     result.attrs["reference_mean"] = "temporal mean of the training data of the reducer"
     fitted = {e.name: e.dynamics for e in (entries[i] for i in order) if e.dynamics is not None}
@@ -220,9 +244,14 @@ def _made(kind: str, seed: int, device: str) -> Any:
     return make_dynamics(kind, options, device=device)
 
 
-def _fit_all(entries: list[Entry], train: Snapshots, codes: Codes, budget: float | None) -> None:
+def _fit_all(
+    entries: list[Entry],
+    latents: list[xr.DataArray],
+    params: Any,
+    inputs: Any,
+    budget: float | None,
+) -> None:
     """Fit what is not fitted; whatever goes wrong becomes the failure of its entry."""
-    latents = [labelled(z, train, case) for case, z in enumerate(codes)]
     begin = time.perf_counter()
     with track(len(entries), "fitting dynamics") as task:
         for entry in entries:
@@ -231,18 +260,28 @@ def _fit_all(entries: list[Entry], train: Snapshots, codes: Codes, budget: float
                 if budget is not None and spent > budget and entry.kind != "baseline":
                     entry.failure = f"not fitted, the budget of {budget:g} s was spent"
                 else:
-                    entry.failure = _attempt(entry, latents, train.params)
+                    entry.failure = _attempt(entry, latents, params, inputs)
             if entry.failure:
                 log(f"{entry.name}: {entry.failure}")
             task.advance()
 
 
-def _attempt(entry: Entry, latents: list[xr.DataArray], params: Any) -> str:
+def _attempt(entry: Entry, latents: list[xr.DataArray], params: Any, inputs: Any) -> str:
+    known = {"inputs": inputs} if inputs is not None and uses_inputs(entry.dynamics) else {}
     try:
-        entry.dynamics.fit(latents, params=params)
+        entry.dynamics.fit(latents, params=params, **known)
     except Exception as error:  # one model must not end the comparison of the others
         return _reason(error)
     return ""
+
+
+def _who_knows(entries: list[Entry], forcing: Forcing) -> str:
+    """Which models were told the inputs."""
+    models = [e for e in entries if e.dynamics is not None and not e.failure]
+    told = [e.name for e in models if uses_inputs(e.dynamics)]
+    rest = [e.name for e in models if not uses_inputs(e.dynamics)]
+    text = f"The inputs ({', '.join(forcing.names)}) are known to {', '.join(told) or 'no model'}"
+    return f"{text}; {', '.join(rest)} forecast without them." if rest else f"{text}."
 
 
 def _reason(error: Exception) -> str:
@@ -262,11 +301,18 @@ def _check_room(entries: list[Entry], test: Snapshots, steps: int) -> None:
             )
 
 
-def _rolled(entry: Entry, codes: Codes, test: Snapshots, starts: Any, steps: int) -> Any:
+def _rolled(
+    entry: Entry,
+    codes: Codes,
+    test: Snapshots,
+    starts: Any,
+    steps: int,
+    forcing: Forcing | None,
+) -> Any:
     if entry.failure:
         return None
     try:
-        return roll_entry(entry, codes, test, starts, steps)
+        return roll_entry(entry, codes, test, starts, steps, forcing)
     except Exception as error:
         entry.failure = _reason(error)
     return None
@@ -291,7 +337,6 @@ def _result(
     starts: Any,
     steps: int,
     threshold: float,
-    codes: Codes,
     fields: list[str] | None,
 ) -> tuple[list[int], xr.Dataset]:
     """The Dataset, models by rank, then failures, then the reconstruction; and that order."""
@@ -317,19 +362,6 @@ def _result(
         full = np.full(number, np.nan)
         full[some] = values
         result[name] = (("model",), full, {"units": units, "long_name": text})
-    costs = [_cost(e, codes, test) for e in entries]
-    for i, (name, units, about) in enumerate(
-        (
-            ("fit_seconds", "s", "wall time of fit"),
-            ("step_seconds", "s", "wall time of a step of one rollout, decoding excluded"),
-            ("batch_step_seconds", "s", "wall time of a step of one of many rollouts at once"),
-            ("nbytes", "byte", "bytes of the fitted dynamics"),
-        )
-    ):
-        values = np.array([c[i] for c in costs], dtype=float)
-        result[name] = (("model",), values, {"units": units, "long_name": about})
-    batch = result["batch_step_seconds"] / (len(starts) * steps)
-    result["batch_step_seconds"] = batch.assign_attrs(result["batch_step_seconds"].attrs)
     result["failure"] = (("model",), np.array([e.failure for e in entries], dtype=object))
     names = [entries[i].name for i in some]
     words = sentences(
@@ -350,7 +382,25 @@ def _result(
     return order, result.isel(model=order)
 
 
-def _cost(entry: Entry, codes: Codes, test: Snapshots) -> tuple[float, float, float, float]:
+def _add_costs(result: xr.Dataset, costs: list[tuple[float, float, float, float]]) -> None:
+    """Of every row of ``result``, as :func:`_cost` gives them."""
+    for i, (name, units, about) in enumerate(
+        (
+            ("fit_seconds", "s", "wall time of fit"),
+            ("step_seconds", "s", "wall time of a step of one rollout, decoding excluded"),
+            ("batch_step_seconds", "s", "wall time of a step of one of many rollouts at once"),
+            ("nbytes", "byte", "bytes of the fitted dynamics"),
+        )
+    ):
+        values = np.array([c[i] for c in costs], dtype=float)
+        result[name] = (("model",), values, {"units": units, "long_name": about})
+    batch = result["batch_step_seconds"] / (result.sizes["start"] * result.sizes["lead"])
+    result["batch_step_seconds"] = batch.assign_attrs(result["batch_step_seconds"].attrs)
+
+
+def _cost(
+    entry: Entry, codes: Codes, test: Snapshots, forcing: Forcing | None
+) -> tuple[float, float, float, float]:
     """(fit seconds, seconds per step of one rollout, of all rollouts, bytes)."""
     nothing = float("nan")
     if entry.failure or entry.dynamics is None:
@@ -358,8 +408,9 @@ def _cost(entry: Entry, codes: Codes, test: Snapshots) -> tuple[float, float, fl
     case = int(np.argmax([len(z) for z in codes]))
     start = [(case, max(int(entry.dynamics.context), 1))]
     history = histories_of(entry.dynamics, codes, start)
-    roll(entry.dynamics, history, 2, test, cases=[case])  # what happens once happens here
-    one = roll(entry.dynamics, history, TIMED_STEPS, test, cases=[case])
+    told: Told | None = None if forcing is None else (forcing, start, True)
+    roll(entry.dynamics, history, 2, test, cases=[case], told=told)  # what happens once
+    one = roll(entry.dynamics, history, TIMED_STEPS, test, cases=[case], told=told)
     return (
         float(entry.dynamics.fit_seconds), one.seconds / TIMED_STEPS, entry.seconds,
         float(entry.dynamics.nbytes),

@@ -19,6 +19,8 @@ import xarray as xr
 
 from romae.compare.bootstrap import LEVEL, draw, interval
 from romae.compare.contenders import Entry, Start, choose_starts, contenders
+from romae.compare.even import evenly
+from romae.compare.forcing import Forcing
 from romae.compare.ladders import Models, as_reducer, check_test, named
 from romae.compare.rollouts import Codes, forecast_errors, one_pass, roll_entry
 from romae.errors import DataError, check_option
@@ -39,6 +41,8 @@ def compare_forecasts(
     *,
     train: Any = None,
     threshold: float = 0.4,
+    inputs: Any = None,
+    resample: Any = None,
     reconstruction: Literal["show", "skip"] = "show",
     on_leak: Literal["raise", "flag"] = "raise",
 ) -> xr.Dataset:
@@ -46,7 +50,10 @@ def compare_forecasts(
 
     ``models``: fitted ReducedModels, a list or a mapping of names to them. ``starts``: how many,
     evenly spread over all that fit, or the index (or (case, index)) of each first forecast
-    snapshot. With ``train`` a DMD of the POD coordinates is fitted to it and joins in.
+    snapshot. With ``train`` a DMD of the POD coordinates is fitted to it and joins in. ``inputs``:
+    known series over the test times, for the models that were fitted with some. ``resample``: time
+    step of the models, such as "6 h", for test data of uneven times: the truth is then interpolated
+    (:mod:`romae.compare.even`).
 
     Returns a Dataset: ``error`` (model, start, lead, field), its quartiles over starts
     ``error_lower``, ``error_median``, ``error_upper`` (model, lead, field), ``valid_time``
@@ -61,13 +68,10 @@ def compare_forecasts(
     check_option("reconstruction", reconstruction, ["show", "skip"])
     check_option("on_leak", on_leak, ["raise", "flag"])
     snapshots = open_snapshots(test)
-    if snapshots.dt is None:
-        raise DataError(
-            f"the times of {snapshots.source} are not evenly spaced: a forecast has no lead time "
-            f"there. Resample first, for example ds.interp(time=...)."
-        )
     check_test(models, snapshots, on_leak=on_leak)
-    entries = contenders(models, train, reconstruction)
+    snapshots = even_test(snapshots, resample)
+    forcing = Forcing.read(inputs, snapshots)
+    entries = contenders(models, train, reconstruction, resample)
     context = max(int(getattr(e.dynamics, "context", 1)) for e in entries)
     chosen = choose_starts(starts, snapshots, context, steps)
     reference = as_reducer(next(iter(named(models).values())))
@@ -75,22 +79,40 @@ def compare_forecasts(
     reducers = {id(e.ladder.reducer): e.ladder.reducer for e in entries if e.ladder}
     fluctuation, codes = one_pass(reducers, snapshots, mean)
     groups = unit_groups([f.units for f in snapshots.layout.fields])
-    rolled = [_rolled(e, codes, snapshots, chosen, steps) for e in entries]
+    rolled = [_rolled(e, codes, snapshots, chosen, steps, forcing) for e in entries]
     errors = forecast_errors(
         entries, rolled, snapshots, chosen, steps, mean, fluctuation.energy, groups
     )
-    lead = np.arange(1, steps + 1) * snapshots.dt
+    lead = np.arange(1, steps + 1) * float(snapshots.dt or np.nan)
     result = forecast_dataset(entries, errors, lead, chosen, snapshots, threshold)
     result.attrs["reference_mean"] = "temporal mean of the training data of the first model"
     return result
 
 
+def even_test(test: Snapshots, resample: Any) -> Snapshots:
+    """``test`` at even times. Raises :class:`DataError` where they are not, and None is said."""
+    if resample is not None:
+        return evenly(test, resample)
+    if test.dt is None:
+        raise DataError(
+            f"the times of {test.source} are not evenly spaced: a forecast has no lead time there. "
+            'Expected even steps; say which, resample="6 h" for example, or interpolate the data '
+            "first."
+        )
+    return test
+
+
 def _rolled(
-    entry: Entry, codes: dict[int, Codes], test: Snapshots, starts: list[Start], steps: int
+    entry: Entry,
+    codes: dict[int, Codes],
+    test: Snapshots,
+    starts: list[Start],
+    steps: int,
+    forcing: Forcing | None,
 ) -> np.ndarray | None:
     if entry.ladder is None:
         return None
-    return roll_entry(entry, codes[id(entry.ladder.reducer)], test, starts, steps)
+    return roll_entry(entry, codes[id(entry.ladder.reducer)], test, starts, steps, forcing)
 
 
 def forecast_dataset(

@@ -19,12 +19,14 @@ import xarray as xr
 
 from romae.compare.coding import BLOCK_BYTES, decode, encode, finite_blocks
 from romae.compare.contenders import PERSISTENCE, Entry, Start
+from romae.compare.forcing import Forcing, uses_inputs
 from romae.compare.ladders import along
 from romae.conventions import CASE, LATENT, TIME
 from romae.fields import Snapshots
 from romae.metrics import FluctuationSums, energy, nrmse
 from romae.progress import track
 
+Told = tuple[Forcing, Sequence[Start], bool]  # inputs, the starts, and whether they come round
 Codes = list[np.ndarray]  # latents (T_i, k) of every case
 
 
@@ -70,20 +72,25 @@ def roll(
     like: Snapshots,
     *,
     cases: Sequence[int] | None = None,
+    told: "Told | None" = None,
     **options: Any,
 ) -> Rolled:
     """Continue ``histories`` (B, c, k), c >= context, by ``steps``: one call for all of them.
 
     Where in time they lie does not matter to a model of the latents: all get the first times
-    of ``like``, whose step and kind of axis they have. ``cases`` says whose parameters each has.
+    of ``like``, whose step and kind of axis they have. ``cases`` says whose parameters each has,
+    ``told`` the known inputs, for a model that was fitted with some.
     """
-    axis = like.times(0)
+    axis = like.times(int(np.argmax(like.lengths)))
     times = xr.Variable(TIME, axis.values[: histories.shape[1]], dict(axis.attrs))
     history = xr.DataArray(
         histories.astype(np.float64), dims=(CASE, TIME, LATENT), coords={TIME: times}
     )
     if like.params is not None and cases is not None:
         options["params"] = like.params.iloc[list(cases)].reset_index(drop=True)
+    if told is not None and uses_inputs(dynamics):
+        forcing, starts, cycle = told
+        options["inputs"] = forcing.along(starts, history, dynamics, steps, cycle=cycle)
     with warnings.catch_warnings():  # counted instead of shown
         warnings.simplefilter("ignore", UserWarning)
         begin = time.perf_counter()
@@ -106,13 +113,20 @@ def _before(z: np.ndarray, start: int, c: int) -> np.ndarray:
 
 
 def roll_entry(
-    entry: Entry, codes: Codes, test: Snapshots, starts: Sequence[Start], steps: int
+    entry: Entry,
+    codes: Codes,
+    test: Snapshots,
+    starts: Sequence[Start],
+    steps: int,
+    forcing: Forcing | None = None,
 ) -> np.ndarray:
     """Latents (B, steps, k) that ``entry`` decodes: forecast, or those of the truth."""
     if entry.kind == "reconstruction":
         return np.stack([codes[case][s : s + steps] for case, s in starts])
     histories = histories_of(entry.dynamics, codes, starts)
-    found = roll(entry.dynamics, histories, steps, test, cases=[case for case, _ in starts])
+    told = None if forcing is None else (forcing, starts, False)
+    cases = [case for case, _ in starts]
+    found = roll(entry.dynamics, histories, steps, test, cases=cases, told=told)
     entry.left, entry.seconds = int(found.left.sum()), found.seconds
     return found.z.astype(np.float32)
 

@@ -145,18 +145,25 @@ def read_inputs(inputs: Any, times: Sequence[xr.DataArray], what: str) -> list[p
     cases; with a dimension ``case``, or as a list, one for each. Raises DataError when a series
     does not cover the times.
     """
-    if isinstance(inputs, list | tuple):
-        each = list(inputs)
-    elif isinstance(inputs, xr.Dataset | xr.DataArray) and CASE in inputs.dims:
-        each = [inputs.isel({CASE: i}) for i in range(inputs.sizes[CASE])]
-    else:
-        each = [inputs] * len(times)
+    each = inputs_of_cases(inputs, len(times))
     if len(each) != len(times):
         raise DataError(
             f"{what}: inputs of {len(each)} cases for {len(times)} cases of latents. Expected one "
             "series for each, or one for all."
         )
     return [_at(_series(one, what), t, what) for one, t in zip(each, times, strict=True)]
+
+
+def inputs_of_cases(inputs: Any, cases: int) -> list[Any]:
+    """One entry for each case: those of a list or of a dimension ``case``, else the same for all.
+
+    As many as ``inputs`` have; whether that is ``cases`` is for the caller to check.
+    """
+    if isinstance(inputs, list | tuple):
+        return list(inputs)
+    if isinstance(inputs, xr.Dataset | xr.DataArray) and CASE in inputs.dims:
+        return [inputs.isel({CASE: i}) for i in range(inputs.sizes[CASE])]
+    return [inputs] * cases
 
 
 def _series(inputs: Any, what: str) -> xr.Dataset:

@@ -7,6 +7,7 @@ beyond the ends. An interval longer than ``largest_gap`` times dt is a gap: a cu
 be invention, so the series is cut there and comes back as a list of cases.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import xarray as xr
 
 from romae.conventions import LATENT, TIME
 from romae.dynamics.ahead import step_of_duration
+from romae.dynamics.known import inputs_of_cases
 from romae.dynamics.times import TimeStep, continue_axis, kind_of, seconds_since
 from romae.errors import DataError, OptionError, check_option
 
@@ -65,6 +67,28 @@ def resample(
             "larger dt, or a larger largest_gap."
         )
     return pieces
+
+
+def resample_cases(
+    cases: Sequence[xr.DataArray], params: Any, inputs: Any, dt: Any
+) -> tuple[list[xr.DataArray], Any, Any]:
+    """Pieces of all ``cases`` at even steps ``dt``; parameters and inputs of each piece.
+
+    ``dt``: as in :func:`resample`, or "median". ``params``: a table with a row per case, or None;
+    ``inputs``: as in :func:`romae.dynamics.known.read_inputs`. Raises DataError.
+    """
+    found = [resample(z, None if dt == "median" else dt) for z in cases]
+    rows = [i for i, pieces in enumerate(found) for _ in pieces]
+    table = None if params is None else params.iloc[rows].reset_index(drop=True)
+    if inputs is not None:
+        each = inputs_of_cases(inputs, len(cases))
+        if len(each) != len(cases):
+            raise DataError(
+                f"inputs of {len(each)} cases for {len(cases)} cases of latents. Expected one "
+                "series for each, or one for all."
+            )
+        inputs = [each[i] for i in rows]
+    return [piece for pieces in found for piece in pieces], table, inputs
 
 
 def _step(length: float, kind: Any, units: str) -> TimeStep:
