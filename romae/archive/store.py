@@ -141,7 +141,7 @@ class Store:
         try:
             with zipfile.ZipFile(self.path) as file:
                 infos = file.infolist()
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, RuntimeError, ValueError, struct.error) as error:
             raise ArchiveError(
                 f"{self.path} is a damaged packed archive ({error}; "
                 f"{os.path.getsize(self.path)} bytes). Copy it again"

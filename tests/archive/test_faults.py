@@ -72,6 +72,21 @@ def test_any_flipped_bit_of_a_packed_archive(archive, tmp_path):
     check_flips(romae.pack(archive, tmp_path / "one.romae"), FLIPS // 3)
 
 
+def test_any_flipped_bit_of_the_directory_of_a_packed_archive(archive, tmp_path):
+    """zipfile has errors of many classes for damage there."""
+    path = romae.pack(archive, tmp_path / "one.romae")
+    data, whole = path.read_bytes(), Archive(path).read(0, 40)
+    entry, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
+    for place in (*range(8 * entry, 8 * (entry + 64)), *range(8 * end, 8 * len(data))):
+        path.write_bytes(flip(data, place))
+        try:
+            found = Archive(path, cache_bytes=0).read(0, 40)
+        except RomaeError:
+            continue
+        for a, b in zip(found, whole, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "gone", "flip"])
 def test_a_damaged_chunk_is_named_and_the_rest_is_read(archive, damage):
     chunk = archive / "coded" / "0" / "c.2.0.0.0"
