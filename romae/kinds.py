@@ -2,7 +2,8 @@
 
 The class name works too: ``kind = "pod-ae"`` and ``kind = "PODAutoencoder"`` are the
 same. Options are the constructor's own arguments, read strictly. A preset such as ``vae`` takes its
-own options and those of its network (:mod:`romae.reducers.presets`).
+own options and those of its network (:mod:`romae.reducers.presets`). ``aligned`` takes ``axes``,
+``inner``, the kind it works with (``pod-ae``), and the options of that; the size is that one's.
 """
 
 import inspect
@@ -32,6 +33,7 @@ REDUCERS = {
     "sparse": "SparseAutoencoder",
     "contractive": "ContractiveAutoencoder",
     "rank": "RankFindingAutoencoder",
+    "aligned": "Aligned",
 }
 DYNAMICS = {
     "persistence": "Persistence",
@@ -67,6 +69,10 @@ def make_reducer(
     made = _lookup(kind, REDUCERS, "reducer")
     arguments = dict(options or {})
     where = f"{where} {kind}".strip()
+    if made is romae.Aligned:
+        own = {n: arguments.pop(n) for n in ("axes",) if n in arguments}
+        inner = make_reducer(_inside(arguments, where), latent, arguments, where=where)
+        return made(inner, **read_arguments(made, own, where=where))
     cls = _network(made, arguments, where)
     default = getattr(cls, "default_train", None)
     if default is not None and isinstance(arguments.get("train"), Mapping):
@@ -90,8 +96,20 @@ def trained(kind: str, options: Mapping[str, Any]) -> bool:
     return hasattr(network, "default_train")
 
 
+def _inside(arguments: dict[str, Any], where: str) -> str:
+    """The kind of the reducer inside another one, taken out of ``arguments``."""
+    kind = arguments.pop("inner", "pod-ae")
+    if not isinstance(kind, str):
+        raise OptionError(f"{where}.inner is {kind!r}. Expected a kind; {nearest('', REDUCERS)}")
+    return kind
+
+
 def _network(made: Any, arguments: Mapping[str, Any], where: str) -> Any:
-    """The class that ``made`` gives: itself, or the network that a preset composes."""
+    """The class that ``made`` gives: itself, or the network that a preset composes, or that of the
+    reducer inside."""
+    if made is romae.Aligned:
+        inner = dict(arguments)
+        return _network(_lookup(_inside(inner, where), REDUCERS, "reducer"), inner, where)
     if inspect.isclass(made):
         return made
     from romae.reducers.presets import NETWORKS

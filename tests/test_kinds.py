@@ -11,6 +11,11 @@ SHORT = {k for k, name in REDUCERS.items() if not isinstance(getattr(romae, name
 PRESETS = SHORT | {REDUCERS[k] for k in SHORT}
 
 
+def network(made):
+    """What is trained: the reducer itself, or the one inside."""
+    return getattr(made, "inner", made)
+
+
 def test_every_public_model_has_a_short_name():
     from romae import dynamics, reducers
 
@@ -49,10 +54,18 @@ def test_dynamics(kind):
 @pytest.mark.parametrize("kind", [k for k in REDUCERS if k not in ("pod", "quadratic")])
 def test_one_setting_of_a_training_leaves_the_others(kind):
     whole, changed = (
-        make_reducer(kind).train,
-        make_reducer(kind, options={"train": {"seed": 9}}).train,
+        network(make_reducer(kind)).train,
+        network(make_reducer(kind, options={"train": {"seed": 9}})).train,
     )
     assert {**vars(whole), "seed": 9} == vars(changed)
+
+
+def test_aligned_takes_the_options_of_the_reducer_inside():
+    made = make_reducer("aligned", 3, {"axes": "x", "inner": "vae", "hidden": [9]})
+    assert type(made.inner) is romae.PODAutoencoder
+    assert (made.inner.latent, made.inner.hidden, made.axes) == (3, (9,), ("x",))
+    assert repr(make_reducer("aligned", 3)) == repr(romae.Aligned(3))
+    assert make_reducer("aligned", 3, {"inner": "pod"}).inner.rank == 3
 
 
 def test_pod_takes_an_energy_fraction():
@@ -75,6 +88,9 @@ def test_pod_takes_an_energy_fraction():
             lambda: make_reducer("vae", options={"bottleneck": "plain"}),
             "VAE sets bottleneck itself",
         ),
+        (lambda: make_reducer("aligned", options={"hiden": [8]}), "'hidden'?"),
+        (lambda: make_reducer("aligned", options={"inner": "conf"}), "'conv'?"),
+        (lambda: make_reducer("aligned", options={"inner": {"kind": "pod"}}), "Expected a kind"),
         (lambda: make_dynamics("gruu"), "'gru'?"),
         (lambda: make_dynamics("dmd", {"delay": 3}), "'delays'?"),
         (lambda: make_dynamics("echo", {"readout": "linearr"}), "'linear'?"),
@@ -88,7 +104,7 @@ def test_wrong_names_suggest_the_nearest(make, words):
 @pytest.mark.parametrize("kind", REDUCERS)
 def test_a_seed_goes_to_what_is_trained_and_to_nothing_else(kind):
     options = seeded(kind, {}, 7)
-    made = make_reducer(kind, 2, options)
+    made = network(make_reducer(kind, 2, options))
     assert options.get("train", {}).get("seed", 7) == 7
     assert getattr(getattr(made, "train", None), "seed", 7) == 7
     assert ("train" in options) == hasattr(made, "default_train")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -37,8 +37,10 @@ class Segment:
 
     ``chunk``: snapshots per storage chunk; ``case``: position along the case dimension, if the
     dataset has one; ``label``: the file's name, for messages; ``tables``: where the chunks
-    lie, shared by all parts of one dataset.
+    lie, shared by all parts of one dataset. ``as_stored``: reading gives what the dataset holds.
     """
+
+    as_stored: ClassVar[bool] = True
 
     dataset: xr.Dataset
     label: str

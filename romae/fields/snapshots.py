@@ -35,8 +35,11 @@ class Snapshots:
     ``layout`` says what the channels and the grid are; ``source`` where the data come from;
     ``params`` is one row of parameters per case, or None; ``skipped`` says which variables of
     the source were not chosen, and why; ``masked_by_user`` whether the mask was given rather than
-    found in the NaN of the first snapshot.
+    found in the NaN of the first snapshot; ``rounding`` (C,): fluctuations up to it are errors of
+    what computes the values when they are read, and mean nothing.
     """
+
+    rounding: np.ndarray | float = 0.0
 
     def __init__(
         self,
@@ -251,7 +254,7 @@ class Snapshots:
     def _with(
         self, trajectories: Sequence[Trajectory], params: pd.DataFrame | None = None
     ) -> Snapshots:
-        return Snapshots(
+        part = Snapshots(
             self.layout,
             trajectories,
             source=self.source,
@@ -259,3 +262,5 @@ class Snapshots:
             skipped=self.skipped,
             masked_by_user=self.masked_by_user,
         )
+        part.rounding = self.rounding
+        return part

@@ -89,7 +89,7 @@ def survey(
     scatter = np.array([max(ch.scatter, 0.0) for ch in channels])
     low, high = np.array([ch.low for ch in channels]), np.array([ch.high for ch in channels])
     std = np.sqrt(scatter / (count * layout.quadrature.reshape(len(channels), -1).sum(axis=1)))
-    steady = std <= STEADY * np.maximum(np.abs(low), np.abs(high))
+    steady = std <= np.maximum(STEADY * np.maximum(np.abs(low), np.abs(high)), snapshots.rounding)
     mean = np.stack([ch.mean_field(layout.shape) for ch in channels])
     constant = tuple(n for n, s in zip(layout.names, steady, strict=True) if s)
     return Survey(mean, np.where(steady, 0.0, std), low, high, count, constant, layout)

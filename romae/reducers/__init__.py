@@ -1,5 +1,6 @@
 """Reducers: POD, quadratic manifolds and the autoencoders that start from POD."""
 
+from romae.reducers.aligned import Aligned
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
 from romae.reducers.conditional_autoencoder import ConditionalAutoencoder
@@ -29,6 +30,7 @@ __all__ = [
     "POD",
     "VAE",
     "VQVAE",
+    "Aligned",
     "Coder",
     "ConditionalAutoencoder",
     "ContractiveAutoencoder",

@@ -141,6 +141,8 @@ def _in_memory(snapshots: Snapshots) -> np.ndarray | None:
     layout, parts = snapshots.layout, snapshots.trajectories[0].segments
     if snapshots.cases > 1 or len(parts) > 1 or layout.channels > 1 or layout.mask is not None:
         return None
+    if not parts[0].as_stored:
+        return None
     steps, variable = parts[0].steps, parts[0].dataset.variables[layout.names[0]]
     values: Any = variable._data  # `data` would read a lazy variable
     if not isinstance(values, np.ndarray) or values.dtype != snapshots.dtype:

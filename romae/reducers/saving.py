@@ -58,6 +58,7 @@ class Saved(Bundled):
                 setattr(self, name, value)
             self.training, self.history = document["training"], document["history"]
             self.fit_seconds = document["fit_seconds"]
+            self._restore(bundle)
             self.module = self._build()
             tensors = {k: torch.from_numpy(v.copy()) for k, v in _part(arrays, "module").items()}
             self.module.load_state_dict(tensors)
@@ -69,6 +70,9 @@ class Saved(Bundled):
             ) from error
         self.module.eval().requires_grad_(False)
         return self
+
+    def _restore(self, bundle: Bundle) -> None:
+        """Parts that ``_build`` needs and that are fitted things themselves: none."""
 
     def _fitted_scalars(self) -> dict[str, Any]:
         """Attributes found by the fit that ``_build`` needs, as JSON."""
