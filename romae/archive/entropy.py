@@ -135,7 +135,8 @@ def encode_integers(q: np.ndarray) -> bytes:
     middle = (len(q4) - frames) // 2
     sample = q4[middle : middle + frames]
     pace = int(len(_encoded(sample, 1)) < len(_encoded(sample, 0)))
-    return (bytes([pace]) + _encoded(q4, pace)).rstrip(b"\0")
+    data = _encoded(q4, pace)
+    return bytes([pace]) + data if pace or data else b""
 
 
 def _encoded(q: np.ndarray, pace: int) -> bytes:

@@ -27,6 +27,7 @@ TOP = 1 << 40
 HALF = 1 << 21  # probability one half
 PACES = ((4096, 512), (512, 64))  # lowest rates of the two averages, in 2^-16
 PER = 20  # decisions of a context: zero, sign, 18 octaves
+BEYOND = 16  # bytes that a reader may read behind the end, zeros
 TAIL = 64 * 4 + 64  # decisions shared by all contexts: octaves' lower bits, high octaves
 
 
@@ -164,19 +165,23 @@ def reader(data: bytes, pace: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def written(buffer: np.ndarray, state: np.ndarray) -> bytes:
-    """The bytes: of the numbers in the last interval the roundest, without trailing zeros."""
+    """The bytes: of the numbers in the last interval the roundest, without trailing zeros.
+
+    Zeros further than :data:`BEYOND` from the end stay: a reader takes what ends earlier for cut.
+    """
     low, size, place = (int(s) for s in state[:3])
     keep = 40
     while ((low + size - 1) >> keep) << keep < low:
         keep -= 1
     low = ((low + size - 1) >> keep) << keep
     number = int.from_bytes(buffer[:place].tobytes(), "big") * TOP + low  # with a last carry
-    return number.to_bytes(place + 5, "big").rstrip(b"\0")
+    data = number.to_bytes(place + 5, "big")
+    return data[: max(len(data.rstrip(b"\0")), len(data) - BEYOND)]
 
 
 def check_end(data: bytes, state: np.ndarray, finished: bool) -> None:
     """Raise :class:`ArchiveError` if a decoder gave up or read far beyond the end of ``data``."""
-    if not finished or int(state[2]) > len(data) + 16:
+    if not finished or int(state[2]) > len(data) + BEYOND:
         raise ArchiveError(
             f"Coded integers end too early: {len(data)} bytes, and more were asked for. "
             "Expected the bytes that romae wrote: damaged, restore the archive from a copy."

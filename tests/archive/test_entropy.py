@@ -96,6 +96,13 @@ def test_damage_ends(noise: bytes, at: int, flip: int) -> None:
         assert q.shape == (5, 4, 6)
 
 
+def test_a_stream_that_ends_in_many_zero_bytes_is_whole() -> None:
+    """Zeros below large numbers are dear, and may all lie at the low end of the interval."""
+    q = np.zeros((1, 3, 64, 64), np.int64)
+    q[0, 0, :48, :48] = 1000
+    there_and_back(q)
+
+
 def test_a_stream_cut_short_is_refused() -> None:
     q = np.random.default_rng(3).integers(-(2**40), 2**40, (50, 40))
     data = encode_integers(q)
