@@ -24,10 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-try:
-    import numba
-except ImportError:  # the slow reference path gives the same bytes
-    numba = None  # type: ignore[assignment]
+from romae import compiling
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -46,15 +43,9 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 
 def _compiled(function: Callable[..., Any], **options: bool) -> Any:
-    if numba is None:
-        vars(function)["py_func"] = function
-        return function
-    function.__qualname__ += "_" + sources_digest()
-    njit: Any = numba.njit
-    try:
-        return njit(nogil=True, cache=True, error_model="numpy", **options)(function)
-    except RuntimeError:  # no folder to cache in: neither here nor the user's
-        return njit(nogil=True, error_model="numpy", **options)(function)
+    if compiling.numba is not None:
+        function.__qualname__ += "_" + sources_digest()
+    return compiling.jit(**options)(function)
 
 
 def sources(folder: Path = Path(__file__).parent) -> list[Path]:
@@ -65,5 +56,6 @@ def sources(folder: Path = Path(__file__).parent) -> list[Path]:
 @cache
 def sources_digest(folder: Path = Path(__file__).parent) -> str:
     """Whichever of the sources changes, everything is compiled anew."""
-    texts = b"".join(p.name.encode() + p.read_bytes() for p in [Path(__file__), *sources(folder)])
+    own = [Path(__file__), Path(compiling.__file__)]
+    texts = b"".join(p.name.encode() + p.read_bytes() for p in [*own, *sources(folder)])
     return hashlib.sha256(texts).hexdigest()[:12]

@@ -12,10 +12,10 @@ other, so that a forecast has the same bits alone and in company.
 import itertools
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
-import numba
 import numpy as np
+
+from romae.compiling import jit
 
 Array = np.ndarray
 
@@ -23,9 +23,7 @@ PHASE = 0.1  # largest change of a state within a part of a step, in standard de
 MOST_PARTS = 16
 
 # Sums may be reordered, which lets them use vector registers; NaN and Inf keep their meaning.
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"}
-)
+_compiled = jit(fastmath={"reassoc", "contract"})
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,12 @@ Shapes: ``history`` (B, C, k), oldest first; ``x`` (B, C - 1 + steps, m); result
 Matrices come transposed, (inputs, outputs), so that the inner loops run along memory.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 
+from romae.compiling import jit
+
 # Sums may be reordered, which lets them use vector registers; NaN and Inf keep their meaning.
-_compiled: Any = numba.njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"}
-)
+_compiled = jit(fastmath={"reassoc", "contract"})
 
 
 @_compiled

@@ -28,9 +28,9 @@ from functools import lru_cache
 from math import comb
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 
+from romae.compiling import jit
 from romae.dynamics.base import Dynamics
 from romae.dynamics.recycled import Normal, Windows
 from romae.errors import OptionError
@@ -232,7 +232,7 @@ def _monomials(x: Array, degree: int) -> Array:
     return phi.T
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@jit()
 def _roll(history, extra, steps, parent, factor, W):
     """Closed loops from (B, c, k), newest first, with known variables (B, steps, q)."""
     B, c, k = history.shape

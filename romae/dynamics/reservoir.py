@@ -20,9 +20,9 @@ reveal. Cost: T N^2 for the normal equations of one candidate, N (k + 3) for a s
 import math
 from typing import Any, ClassVar, Literal
 
-import numba
 import numpy as np
 
+from romae.compiling import jit
 from romae.dynamics.base import Dynamics
 from romae.dynamics.recycled import Normal, Windows, refine
 from romae.errors import MissingDependencyError, OptionError, check_option
@@ -281,7 +281,7 @@ def _spectral_radius(data: Array, indices: Array) -> float:
     return float(np.abs(np.linalg.eigvals(W.toarray())).max())
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")
+@jit(inline="always")
 def _tanh(x):
     """tanh within 3e-7: the rational function of Eigen, which compiles to vector code."""
     x = min(max(x, -7.90531110763549805), 7.90531110763549805)
@@ -293,7 +293,7 @@ def _tanh(x):
     return x * p / (4.89352518554385e-03 + q * (2.26843463243900e-03 + q * d))
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@jit()
 def _drive(drive, W_data, W_indices, leak, r, states):
     """Open loop: ``drive`` (n, N) are the inputs times W_in; r (N,) is continued in place."""
     N, degree = W_data.shape
@@ -309,7 +309,7 @@ def _drive(drive, W_data, W_indices, leak, r, states):
         states[t] = r
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@jit()
 def _close(u, c, k, W_data, W_indices, W_in, W_out, leak, square):
     """Closed loops: u (B, c - 1 + steps, m), whose latents are known for c steps."""
     B, rows, m = u.shape
