@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import romae.horizon as module
-from romae import POD, DMD, OperatorInference, ReducedModel, open_snapshots
+from romae import DMD, POD, OperatorInference, ReducedModel, open_snapshots
 from romae.dynamics import Persistence
 from romae.horizon import Fields
 from romae.metrics import FluctuationSums, energy, nrmse, unit_groups

@@ -6,6 +6,7 @@ import click
 
 from romae.cli.command import Result, command
 from romae.cli.encode import model_argument
+from romae.cli.inputs import number_or_text, series
 from romae.cli.options import (
     DataOptions,
     data_options,
@@ -38,6 +39,9 @@ from romae.cli.options import (
     help="Series over time that force a model that takes them.",
 )
 @click.option(
+    "--resample", metavar="STEP", help="With --compare, for uneven times: '6 h', or median."
+)
+@click.option(
     "--on-blowup",
     type=click.Choice(["clip", "stop", "nan", "ignore", "raise"]),
     default="clip",
@@ -66,6 +70,7 @@ def forecast(
     seed: int,
     params: str | None,
     inputs: str | None,
+    resample: str | None,
     on_blowup: Any,
     output: str | None,
     ranked: bool,
@@ -103,8 +108,14 @@ def forecast(
 
         return rank(
             model, data.open(files), split, steps=steps, starts=starts, kinds=names(kinds),
-            budget=budget, output=output, device=device, overwrite=overwrite,
+            budget=budget, inputs=inputs, resample=resample, output=output, device=device,
+            overwrite=overwrite,
         )  # fmt: skip
+    if resample is not None:
+        raise OptionError(
+            "--resample is for --compare: a fitted model has its step already. Leave it out, or "
+            "type romae fit ... --dynamics ... --resample."
+        )
     if steps is None and duration is None:
         raise OptionError("no length of the forecast. Type --steps 200, or --duration '45 D'.")
     if output is None:
@@ -146,14 +157,6 @@ def history(snapshots: Any, split: Any) -> Any:
     return snapshots.split(sum(shares[:-1]), shares[-1])[0]
 
 
-def number_or_text(duration: str | None) -> float | str | None:
-    """A duration without a unit is in that of the time axis."""
-    try:
-        return None if duration is None else float(duration)
-    except ValueError:
-        return duration
-
-
 def numbers(text: str | None) -> dict[str, float] | None:
     """ "Re=120,amplitude=0.3" as names and numbers. Raises OptionError."""
     from romae.errors import OptionError
@@ -170,21 +173,3 @@ def numbers(text: str | None) -> dict[str, float] | None:
                 f"--params has {part!r}. Expected names and numbers; type --params Re=120,a=0.3"
             ) from None
     return found
-
-
-def series(path: str | None, time: str) -> Any:
-    """Inputs from a file, over the time dimension of the model, called ``time`` there."""
-    import xarray as xr
-
-    from romae.conventions import TIME
-    from romae.errors import MissingFileError
-
-    if path is None:
-        return None
-    try:
-        found = xr.load_dataset(path)
-    except FileNotFoundError:
-        raise MissingFileError(
-            f"--inputs: no data file {path!r}. Expected a file of series over time, such as .nc."
-        ) from None
-    return found.rename({time: TIME}) if time != TIME and time in found.dims else found

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from romae.cli.command import Result, table
+from romae.cli.inputs import input_parts, number_or_text
 from romae.cli.options import parts
 from romae.errors import OptionError
 
@@ -17,13 +18,15 @@ def rank(
     starts: int,
     kinds: list[str] | None,
     budget: float | None,
+    inputs: str | None,
+    resample: str | None,
     output: str | None,
     device: str,
     overwrite: bool,
 ) -> Result:
     """Fit every kind on the first part, rank forecasts of the second, write a report."""
     import romae
-    from romae.compare.dynamics import ranking_records
+    from romae.compare.dynamics import rank_dynamics, ranking_records
     from romae.files import check_output
 
     if split is None:
@@ -38,9 +41,12 @@ def rank(
     reducer.to(device)
     train, validation, last = parts(snapshots, split)
     held = last if validation is None else validation
-    found = romae.compare_dynamics(
-        reducer, train, held, kinds, steps=steps, starts=starts, budget=budget
-    )
+    known = input_parts(inputs, snapshots, split) or [None, None, None]
+    found = rank_dynamics(
+        reducer, train, held, kinds, steps=steps, starts=starts, budget=budget,
+        inputs=known[0], validation_inputs=known[-1 if validation is None else 1],
+        resample=number_or_text(resample),
+    )[0]  # fmt: skip
     page = None
     if output is not None:
         from romae.report.dynamics import write_dynamics_report

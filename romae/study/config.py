@@ -34,6 +34,8 @@ class Data:
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)  # train, validation, test
     split_by: Literal["time", "case"] = "time"
     gap: int = 0  # snapshots (or cases) left out between the parts
+    inputs: str | None = None  # file of series over time, known to the dynamics that take some
+    resample: str | float | None = None  # step of the dynamics for uneven times; or "median"
 
     def __post_init__(self) -> None:
         if (self.files is None) == (self.case is None):
@@ -191,6 +193,12 @@ class Study:
             raise OptionError(
                 "study: no [[reducers]]. Expected at least one, such as kind = 'pod'."
             )
+        for key in ("inputs", "resample"):
+            if getattr(self.data, key) is not None and not self.dynamics:
+                raise OptionError(
+                    f"study [data].{key} = {getattr(self.data, key)!r} without [[dynamics]]: a "
+                    f"reducer alone knows no time. Expected [[dynamics]], or no {key}."
+                )
         labels = [label for spec in self.reducers for label in spec.labels()]
         for spec in self.reducers:
             class_name(spec.kind, REDUCERS, "reducer")
@@ -236,16 +244,19 @@ def _check_once(labels: list[str], where: str) -> None:
 def read_study(path: str | Path, settings: Iterable[str] = ()) -> Study:
     """The study in the TOML file ``path``, with ``settings`` such as ``run.seed=1`` put in.
 
-    File patterns are taken from the folder of the study. Raises :class:`MissingFileError`,
-    :class:`UnreadableFileError` and :class:`OptionError`.
+    File names and patterns are taken from the folder of the study. Raises
+    :class:`MissingFileError`, :class:`UnreadableFileError` and :class:`OptionError`.
     """
     table = apply_settings({"name": Path(path).stem, **read_toml(path)}, settings)
     study = read_dataclass(Study, table, where=str(path))
-    if study.data.files is None:
+    data, base = study.data, Path(path).resolve().parent
+    if data.inputs is not None:
+        data = dataclasses.replace(data, inputs=str(base / data.inputs))
+        study = dataclasses.replace(study, data=data)
+    given = data.files
+    if given is None:
         return study
-    given = study.data.files
-    base = Path(path).resolve().parent
     files = [str(base / f) for f in ([given] if isinstance(given, str) else given)]
     # One pattern stays one string: several paths are a list that has to exist as it is.
-    data = dataclasses.replace(study.data, files=files[0] if isinstance(given, str) else files)
+    data = dataclasses.replace(data, files=files[0] if isinstance(given, str) else files)
     return dataclasses.replace(study, data=data)

@@ -12,6 +12,7 @@ checkpoints/            of trainings and archives that are under way
 study.json              the study as it was read, with all defaults
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import romae
 from romae.errors import MissingFileError
+from romae.fields.series import open_series, split_series
 from romae.files import atomic_directory
 from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
 from romae.study.archive import archive_step
@@ -84,6 +86,26 @@ class Plan:
         data = self.study.data
         opening = {k: v for k, v in data.opening().items() if k in ("weights", "periodic", "cases")}
         return key_of(self.snapshots.fingerprint, data.split, data.split_by, data.gap, opening)
+
+    @cached_property
+    def inputs(self) -> list[Any]:
+        """Known series of train, validation and test; None without."""
+        data = self.study.data
+        if data.inputs is None:
+            return [None, None, None]
+        where = "study [data].inputs"
+        series = open_series(data.inputs, self.snapshots.layout.time, where=where)
+        return split_series(series, self.snapshots.cases, data.split, data.split_by, data.gap)
+
+    @cached_property
+    def known_key(self) -> list[Any]:
+        """What dynamics are told of inputs and steps, for their keys; nothing without."""
+        data = self.study.data
+        found: list[Any] = [] if data.resample is None else ["resample", data.resample]
+        if data.inputs is not None and self.inputs:  # read, so that errors are ours
+            content = hashlib.sha256(Path(data.inputs).read_bytes()).hexdigest()
+            found += ["inputs", content]
+        return found
 
     # -- reducers -------------------------------------------------------------------------
 
@@ -174,7 +196,7 @@ class Plan:
             cls = AUTO if auto else class_name(spec.kind, DYNAMICS, "dynamics")
             options = vars(spec.choice()) if auto else self._seeded_dynamics(spec)
             extra = [self.study.run.seed, sorted(DYNAMICS)] if auto else []
-            key = key_of(self.fit_steps[label].key, cls, options, *extra)
+            key = key_of(self.fit_steps[label].key, cls, options, *extra, *self.known_key)
             output = self.folder / "dynamics" / f"{name}.rom"
             work = partial(self._fit_dynamics, spec, label, output)
             steps[name] = Step(f"dynamics/{name}", key, output, work)
@@ -188,6 +210,11 @@ class Plan:
             if s.kind != AUTO
         ]
 
+    @property
+    def chooses(self) -> bool:
+        """Whether some dynamics are chosen by a ranking."""
+        return any(spec.kind == AUTO for spec in self.study.dynamics)
+
     def _seeded_dynamics(self, spec: DynamicsSpec) -> dict[str, Any]:
         drawn = make_dynamics(spec.kind, spec.options, where="[[dynamics]]").draws
         return {"seed": self.study.run.seed, **spec.options} if drawn else spec.options
@@ -199,25 +226,31 @@ class Plan:
             self._choose_dynamics(spec, reducer, output)
             return
         dynamics = make_dynamics(spec.kind, self._seeded_dynamics(spec), device=device)
+        model, resample = romae.ReducedModel(reducer, dynamics), self.study.data.resample
+        known = self.inputs if "inputs" in dynamics.takes else [None, None]
         train, validation, _ = self.parts
-        model = romae.ReducedModel(reducer, dynamics).fit(train, validation, device=device)
+        model.fit(train, inputs=known[0], resample=resample, device=device)
+        model.measure(validation, inputs=known[1], resample=resample)
         model.save(output, overwrite=True)
 
     def _choose_dynamics(self, spec: DynamicsSpec, reducer: Any, output: Path) -> None:
         """Fit the kinds, keep the best, and its ranking beside it."""
         from romae.compare import write_comparison
         from romae.compare.dynamics import choose
+        from romae.compare.forcing import uses_inputs
 
         wanted, (train, validation, _) = spec.choice(), self.parts
         model = romae.ReducedModel(reducer, AUTO)
         model.dynamics, model.choice, ranking = choose(
             reducer, train, validation, wanted.models, steps=wanted.steps, starts=wanted.starts,
             budget=wanted.budget, threshold=self.study.forecast.threshold,
-            seed=self.study.run.seed, device=self.study.run.device,
+            seed=self.study.run.seed, device=self.study.run.device, inputs=self.inputs[0],
+            validation_inputs=self.inputs[1], resample=self.study.data.resample,
         )  # fmt: skip
         name = output.stem
         ranking.attrs["name"] = name
-        model.measure(validation)
+        told = self.inputs[1] if uses_inputs(model.dynamics) else None
+        model.measure(validation, inputs=told, resample=self.study.data.resample)
         with self._folder(f"dynamics/{name}.choice", "dynamics.nc") as folder:
             write_comparison(ranking, folder, name="dynamics")
         model.save(output, overwrite=True)
@@ -261,6 +294,8 @@ class Plan:
             wanted.starts,
             train=train,
             threshold=wanted.threshold,
+            inputs=self.inputs[2],
+            resample=self.study.data.resample,
         )
         told = [f"{name} {m.horizon}" for name, m in models.items() if m.horizon is not None]
         found.attrs["horizons"] = "\n".join(told)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from romae.errors import MissingFileError, OptionError, nearest
 from romae.files import atomic_file
@@ -13,6 +13,9 @@ from romae.study.archive import archive_text, check_model
 from romae.study.config import Study, read_study
 from romae.study.ledger import Ledger, Step
 from romae.study.plan import Plan
+
+if TYPE_CHECKING:
+    from romae.fields import Snapshots
 
 STAGES = ("data", "fit", "compare", "dynamics", "forecast", "archive", "report")
 
@@ -109,6 +112,7 @@ def check_data(plan: Plan) -> None:
         plan.study.archive.check_bound(plan.snapshots.layout.names)
     if not plan.study.dynamics:
         return
+    test = _check_times(plan, test)
     context = max((dynamics.context for dynamics in plan.new_dynamics()), default=1)
     steps, longest = plan.study.forecast.steps, max(test.lengths)
     if context + steps > longest:
@@ -117,6 +121,30 @@ def check_data(plan: Plan) -> None:
             f"into the {longest} of the test data. Expected at most {longest - context} steps; set "
             "forecast.steps, or a larger last part in data.split."
         )
+
+
+def _check_times(plan: Plan, test: "Snapshots") -> "Snapshots":
+    """The test data as forecasts are compared with them: at even times, covered by inputs."""
+    from romae.compare.even import evenly
+    from romae.compare.forcing import Forcing
+
+    data = plan.study.data
+    if data.resample is None and any(part.dt is None for part in plan.parts):
+        raise OptionError(
+            f"study [data]: the times of {plan.snapshots.source} are uneven, and forecasts are "
+            'compared at even steps. Expected a step: resample = "6 h", or "median"; reducers see '
+            "the snapshots as they are."
+        )
+    if data.inputs is not None:
+        if not any("inputs" in d.takes for d in plan.new_dynamics()) and not plan.chooses:
+            names = ", ".join(d.name for d in plan.new_dynamics())
+            raise OptionError(
+                f"study [data].inputs: none of the dynamics ({names}) takes inputs. Expected one "
+                'that does, such as kind = "opinf", "echo" or "gru"; or leave inputs out.'
+            )
+        for part, known in zip(plan.parts, plan.inputs, strict=True):
+            Forcing.read(known, part)
+    return test if data.resample is None else evenly(test, data.resample)
 
 
 def _check_names(until: str | None, only: str | None, study: Study) -> None:

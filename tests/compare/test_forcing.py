@@ -1,0 +1,139 @@
+"""Inputs and uneven times in comparisons of forecasts."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import romae
+from romae import POD, OperatorInference, ReducedModel, open_snapshots
+from romae.compare.dynamics import choose
+from romae.compare.even import evenly
+from romae.compare.forcing import Forcing
+from romae.errors import DataError, OptionError
+
+
+def driven(force, rate=0.9):
+    """Fields (time, x) of one mode that noise drives: nothing but the input tells what comes."""
+    z = np.zeros(len(force))
+    for n in range(len(force) - 1):
+        z[n + 1] = rate * z[n] + force[n]
+    x = np.linspace(0, 1, 12)
+    time = ("time", 0.1 * np.arange(len(force)), {"units": "s"})
+    return xr.Dataset({"u": (("time", "x"), z[:, None] * np.sin(3 * x))}, {"time": time, "x": x})
+
+
+def series(force, **extra):
+    return xr.Dataset({"wind": (("time",), force)}, {"time": 0.1 * np.arange(len(force))})
+
+
+@pytest.fixture(scope="module")
+def force():
+    return np.random.default_rng(2).normal(size=300)
+
+
+@pytest.fixture(scope="module")
+def parts(force):
+    return open_snapshots(driven(force)).split(0.5, 0.25, 0.25)
+
+
+@pytest.fixture(scope="module")
+def pod(parts):
+    return POD(1).fit(parts[0])
+
+
+def test_models_that_take_inputs_are_told_those_of_each_start(pod, parts, force):
+    models = [OperatorInference("linear"), "koopman"]
+    found = romae.compare_dynamics(
+        pod, parts[0], parts[1], models, steps=20, starts=8, inputs=series(force)
+    )
+    best = found.isel(model=0)
+    assert best.model.item() == "OperatorInference"
+    assert float(best.error_mean) < 1e-3
+    assert float(found.error_mean.sel(model="Koopman")) > 0.1
+    assert float(best.step_seconds) > 0  # timed beyond the end of the series
+    told = found.attrs["inputs"]
+    assert told.startswith("The inputs (wind) are known to OperatorInference; ")
+    assert "DMD" in told.partition(";")[2]
+    assert found.attrs["verdict"].endswith(told)
+
+
+def test_inputs_by_case_follow_the_cases(force):
+    forces = force.reshape(3, 100)
+    data = xr.concat([driven(f) for f in forces], "case")
+    known = xr.concat([series(f) for f in forces], "case")
+    fit, held = ([0, 1], [2])
+    pod = POD(1).fit(data.isel(case=fit))
+    rom = ReducedModel(pod, OperatorInference("linear"))
+    rom.fit(data.isel(case=fit), inputs=known.isel(case=fit))
+    test = data.isel(case=held)
+    good = romae.compare_forecasts([rom], test, 20, 6, inputs=known.isel(case=held))
+    assert float(good.error_median.isel(model=0).max()) < 1e-3
+    wrong = romae.compare_forecasts([rom], test, 20, 6, inputs=known.isel(case=[0]))
+    assert float(wrong.error_median.isel(model=0).max()) > 0.3
+
+
+def test_inputs_that_end_too_early_and_models_fitted_without(pod, parts, force):
+    with pytest.raises(DataError, match=r"inputs are missing from"):
+        romae.compare_dynamics(
+            pod, parts[0], parts[1], ["opinf"], steps=5, inputs=series(force[:200])
+        )
+    blind = OperatorInference("linear").fit(pod.encode(parts[0]))
+    found = romae.compare_dynamics(
+        pod, parts[0], parts[1], {"blind": blind}, steps=5, starts=3, inputs=series(force)
+    )
+    assert not found.failure.sel(model="blind").item()
+    assert "known to no model" in found.attrs["inputs"]
+
+
+def test_windows_hold_the_inputs_of_their_own_times(parts, force):
+    known = Forcing.read(series(force), parts[1])
+    start, c, steps = 30, 2, 4
+    model = OperatorInference("linear").fit(POD(1).fit(parts[0]).encode(parts[0]))
+    history = xr.DataArray(np.arange(c) * 0.1, dims="time", coords={"time": 0.1 * np.arange(c)})
+    found = known.along([(0, start)], history, model, steps)
+    first = len(parts[0]) + start - c
+    np.testing.assert_allclose(found.wind[0], force[first : first + c + steps])
+    assert found.sizes == {"case": 1, "time": c + steps}
+
+
+@pytest.mark.parametrize("kind", ["number", "datetime"])
+def test_uneven_data_are_compared_at_the_step_that_is_asked_for(kind):
+    n = np.delete(np.arange(240), [20, 21, 55, 130, 200, 221])
+    t, x = 0.1 * n, 2 * np.pi * np.arange(16) / 16
+    u = np.cos(x - t[:, None])
+    times = ("time", t, {"units": "s"})
+    if kind == "datetime":
+        times = ("time", np.datetime64("2001-01-01", "ns") + n * np.timedelta64(6, "h"))
+    data = xr.Dataset({"u": (("time", "x"), u)}, {"time": times, "x": ("x", x, {"units": "m"})})
+    train, valid = open_snapshots(data).split(0.6, 0.4)
+    step = "6 h" if kind == "datetime" else "0.1 s"
+    pod = POD(2).fit(train)
+    with pytest.raises(DataError, match=r'not evenly spaced.*resample="6 h"'):
+        romae.compare_dynamics(pod, train, valid, [], steps=10)
+    found = romae.compare_dynamics(pod, train, valid, [], steps=10, starts=4, resample=step)
+    assert found.model.values[0] == "DMD"
+    assert float(found.error_mean[0]) < 0.01
+    winner, _, _ = choose(pod, train, valid, ["opinf"], starts=4, resample=step)
+    rom = ReducedModel(pod, winner)
+    errors = romae.compare_forecasts([rom], valid, 10, 4, resample=step, train=train)
+    assert float(errors.error_median.isel(model=0).max()) < 0.05
+
+
+def test_the_even_truth_is_exact_for_straight_lines_and_keeps_out_of_gaps():
+    n = np.array([0.0, 1, 2, 2.5, 10, 11, 12.5, 13, 14, 15, 40])
+    ramp = xr.Dataset(
+        {"p": (("time", "x"), n[:, None] * np.arange(1, 6.0), {"units": "Pa"})},
+        {"time": ("time", n, {"units": "s"}), "x": np.arange(5.0)},
+    )
+    found = evenly(open_snapshots(ramp), "0.5 s")
+    np.testing.assert_allclose(found.times(), np.arange(10, 15.1, 0.5))
+    np.testing.assert_allclose(
+        found.read(0, len(found))[:, 0], found.times().values[:, None] * np.arange(1, 6.0)
+    )
+    assert list(found.layout.names) == ["p"]
+    even = open_snapshots(ramp.isel(time=slice(0, 3)))
+    assert evenly(even, 1.0) is even
+    with pytest.raises(DataError, match="no stretch without a gap"):
+        evenly(open_snapshots(ramp), "30 s")
+    with pytest.raises(OptionError, match="6 parsecs"):
+        evenly(open_snapshots(ramp), "6 parsecs")
