@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,21 +36,18 @@ from romae.archive.plan import (
 )
 from romae.archive.report import Report
 from romae.archive.store import MANIFEST, PathLike
+from romae.archive.unwritable import explained
 from romae.archive.write import write_chunk, write_chunks
 from romae.errors import (
     OptionError,
     PathExistsError,
-    RomaeError,
-    UnwritableFileError,
     check_whole,
 )
 from romae.fields.opening import Source, open_as_stored
 from romae.fields.snapshots import Snapshots
-from romae.fields.summary import human_bytes
 from romae.files import check_output, is_archive
 from romae.progress import track
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 WAIT = 60.0  # seconds until a network file system shows what another machine renamed
 Part = tuple[int, int] | Literal["plan"] | None
 
@@ -106,7 +101,8 @@ def compress(
     DataError : data to append that do not begin with the snapshots of the archive.
     GridMismatchError : a reducer of other fields, grid or mask.
     PathExistsError : something is at ``path``, or an unfinished archive of other data or bounds.
-    UnwritableFileError : the disk is full; the same call goes on when there is room.
+    UnwritableFileError : the disk is full, and the same call goes on when there is room; or the
+        folder may not be written to.
 
     Examples
     --------
@@ -145,7 +141,12 @@ def compress(
         goal = Goal(target, request, _identity(target) if overwrite and not done else None)
         make = partial(make_plan, snapshots, bound, model, request, target)
     replace = overwrite or growth is not None
-    with _explained(partial_folder(target)):
+    folder = partial_folder(target)
+    left = (
+        "The chunks that are written stay there: make room (or raise the quota or `ulimit -f`) and "
+        f"give the same command again, it goes on; or remove the folder {str(folder)!r}"
+    )
+    with explained(folder, left):
         plan = None if goal.manifest() else _plan(goal, make, overwrite)
         if plan is None:  # others have finished it
             return Report(os.fspath(path), goal.manifest(), time.perf_counter() - begun, 0)
@@ -306,21 +307,3 @@ def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, replace: bool) -> int:
         if not known or not _finished_elsewhere(goal):
             raise
     return 0
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Errors of writing as :class:`UnwritableFileError`, which says that work is not lost."""
-    try:
-        yield
-    except RomaeError:
-        raise
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        free = human_bytes(shutil.disk_usage(folder.parent).free) if folder.parent.exists() else "0"
-        raise UnwritableFileError(
-            f"{folder} cannot be written: {error}. {free} are free in {folder.parent}. The chunks "
-            "that are written stay there: make room (or raise the quota or `ulimit -f`) and give "
-            f"the same command again, it goes on; or remove the folder {str(folder)!r}"
-        ) from error

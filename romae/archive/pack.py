@@ -14,6 +14,7 @@ from pathlib import Path
 
 from romae.archive.reading import Archive
 from romae.archive.store import MANIFEST, PathLike
+from romae.archive.unwritable import explained
 from romae.errors import OptionError
 from romae.files import atomic_file
 from romae.progress import track
@@ -27,8 +28,9 @@ def pack(path: PathLike, to: PathLike, *, overwrite: bool = False) -> Path:
     """Write the archive folder ``path`` as one file ``to`` (named ``.romae`` or ``.romae.zip``).
 
     Every checksum is looked at on the way. Raises :class:`~romae.errors.ArchiveError` when
-    something is damaged, :class:`OptionError` for a file that is packed already and
-    :class:`~romae.errors.PathExistsError` when ``to`` exists.
+    something is damaged, :class:`OptionError` for a file that is packed already,
+    :class:`~romae.errors.PathExistsError` when ``to`` exists and
+    :class:`~romae.errors.UnwritableFileError` when the disk is full.
     """
     archive = Archive(path)
     if archive.store.packed:
@@ -37,7 +39,12 @@ def pack(path: PathLike, to: PathLike, *, overwrite: bool = False) -> Path:
             f"folder back, type: unzip {os.fspath(path)} -d NAME.romae"
         )
     names = [MANIFEST, *archive.facts["files"]]
-    with atomic_file(to, overwrite=overwrite) as temporary, zipfile.ZipFile(temporary, "w") as file:
+    target = Path(os.path.realpath(to))
+    with (
+        explained(target, "Make room, or choose another folder; nothing is left there"),
+        atomic_file(to, overwrite=overwrite) as temporary,
+        zipfile.ZipFile(temporary, "w") as file,
+    ):
         for name in names:
             data = archive.store.read(name) if name == MANIFEST else archive.checked(name)
             file.writestr(_entry(name), data)

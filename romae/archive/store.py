@@ -21,7 +21,7 @@ import zipfile
 from pathlib import Path
 
 from romae.conventions import BUNDLE_FILE
-from romae.errors import ArchiveError, MissingFileError
+from romae.errors import ArchiveError, MissingFileError, nearest
 from romae.files import is_archive
 
 MANIFEST = BUNDLE_FILE
@@ -79,7 +79,20 @@ class Store:
                 if os.path.isdir(left)
                 else ""
             )
-            raise MissingFileError(f"no archive {os.fspath(path)!r} in {os.getcwd()}.{more}")
+            raise MissingFileError(
+                f"no archive {os.fspath(path)!r} in {os.getcwd()}.{more or _beside(self.path)}"
+            )
+        manifest = self.path if os.path.isfile(self.path) else os.path.join(self.path, MANIFEST)
+        try:
+            with open(manifest, "rb"):
+                pass
+        except PermissionError as error:
+            raise ArchiveError(
+                f"{manifest} cannot be read: {error}. Expected a file that you may read; ask its "
+                "owner, or type: chmod -R a+rX " + repr(os.fspath(path))
+            ) from error
+        except OSError:  # no archive, as is said next
+            pass
         if not is_archive(self.path):
             raise ArchiveError(
                 f"{os.fspath(path)!r} is no romae archive: no {MANIFEST} of one in it. Expected "
@@ -152,6 +165,16 @@ class Store:
                 "which stores; unzip it to a folder, which opens as it is"
             )
         return {i.filename: (i.header_offset, i.file_size) for i in infos}
+
+
+def _beside(path: str) -> str:
+    """The archives in the folder of ``path``, for one who has misspelled its name."""
+    try:
+        with os.scandir(os.path.dirname(path)) as entries:
+            names = sorted(e.name for e in entries if is_archive(e.path))
+    except OSError:
+        return " Expected the path of an archive, and that folder is not there either"
+    return f" {nearest(os.path.basename(path), names)}" if names else " There is none beside it"
 
 
 def list_files(folder: PathLike) -> list[str]:

@@ -9,6 +9,7 @@ anything is computed; Zarr stores are compressed, and fail when the disk is full
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import warnings
@@ -73,13 +74,19 @@ def write_fields(dataset: xr.Dataset, path: PathLike, *, overwrite: bool = False
                     warnings.catch_warnings(),
                 ):  # zarr warns of text, which it writes and reads
                     warnings.filterwarnings("ignore", message=".*Zarr V3 specification.*")
-                    dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=False)
+                    warnings.filterwarnings("ignore", message=".*Consolidated metadata.*")
+                    dataset.to_zarr(folder, mode="w", zarr_format=3, consolidated=True)
     except RomaeError:
         raise
     except (OSError, RuntimeError) as error:
         # netCDF-C calls a full disk "NetCDF: HDF error"; others are no errors of writing.
         if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF"):
             raise
+        if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
+            raise UnwritableFileError(
+                f"{target} cannot be written: {error}. Expected a folder that you may write to; "
+                "choose another, or change its permissions"
+            ) from error
         free = shutil.disk_usage(target.parent).free
         most = "at most " if kind == "zarr" else ""  # it is compressed
         raise UnwritableFileError(_why(target, str(error), needed, free, most)) from error

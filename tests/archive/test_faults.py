@@ -1,20 +1,24 @@
 """Damage is seen, named, and leaves the rest readable; a full disk loses no work."""
 
+import errno
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
 import romae
-from romae.archive import Archive
+from romae.archive import Archive, plan
 from romae.archive.stencil_fit import fit_stencil
-from romae.errors import ArchiveError, RomaeError
+from romae.errors import ArchiveError, MissingFileError, RomaeError, UnwritableFileError
 
 FLIPS = 150
 
@@ -224,6 +228,52 @@ def test_a_full_disk_is_said_and_the_run_goes_on_afterwards(tmp_path, source, fi
     assert not (tmp_path / "a.romae").exists()
     romae.compress(source, tmp_path / "a.romae", abs=1e-30, chunk=40)
     assert files(tmp_path / "a.romae") == files(tmp_path / "whole.romae")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_packing_onto_a_full_or_read_only_disk_leaves_nothing(
+    archive, tmp_path, monkeypatch, number
+):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", refuse)
+    words = {errno.ENOSPC: "are free in", errno.EROFS: "that you may write to"}[number]
+    with pytest.raises(UnwritableFileError, match=words):
+        romae.pack(archive, tmp_path / "one.romae")
+    assert not list(tmp_path.glob("one.romae*"))
+
+
+def test_a_folder_that_may_not_be_written_to_is_said_at_once(tmp_path, source, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(plan, "measure_ranges", lambda *_: pytest.fail("the data were read"))
+    with pytest.raises(UnwritableFileError, match="Expected a folder that you may write to"):
+        romae.compress(source, tmp_path / "b.romae", rel=1e-3)
+
+
+def test_what_cannot_be_opened_is_told_apart(archive, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.romae").write_bytes(romae.pack(archive, tmp_path / "b.zip").read_bytes()[:900])
+    for name, error, words in (
+        ("b.romae", MissingFileError, "Expected one of: a.romae, b.zip, cut.romae. Did you mean"),
+        ("no/b.romae", MissingFileError, "that folder is not there"),
+        ("empty/b.romae", MissingFileError, "There is none beside it"),
+        ("empty", ArchiveError, "no romae.json of one in it"),
+        ("cut.romae", ArchiveError, "damaged packed archive"),
+        ("waves.nc", ArchiveError, "is no romae archive"),
+    ):
+        with pytest.raises(error, match=re.escape(words)):
+            romae.verify(tmp_path / name)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ArchiveError, match="Expected a file that you may read"):
+        romae.verify(archive)
 
 
 def test_a_copy_reads_alike(archive, tmp_path):

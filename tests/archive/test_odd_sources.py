@@ -108,7 +108,7 @@ def test_text_goes_to_zarr_without_a_warning(tmp_path, make_waves):
     data = make_waves().assign_coords(station=("x", list("abcdefgh")))
     romae.compress(data, tmp_path / "a.romae", rel=1e-3, model=None)
     romae.decompress(tmp_path / "a.romae", tmp_path / "a.zarr")
-    back = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
+    back = xr.open_zarr(tmp_path / "a.zarr", consolidated=True)
     assert list(back.station.values) == list("abcdefgh")
 
 
