@@ -129,7 +129,7 @@ def fit_methods(snapshots: Snapshots, sample: Sample) -> list[Method | None]:
     runs, eps, periodic = sample.runs, sample.eps, snapshots.layout.periodic
     return [
         fit_equation(runs, eps, periodic),
-        fit_stencil(runs, eps, periodic),
+        fit_stencil(runs, eps, periodic, sample.share),
         fit_pod(lambda: runs, eps, share=sample.share),
     ]
 
