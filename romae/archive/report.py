@@ -54,20 +54,29 @@ class Report:
             "seconds": self.seconds,
             "megabytes_per_second": self.speed,
         }
+        return own | self.recorded()
+
+    def recorded(self) -> dict[str, Any]:
+        """What the finished archive itself says, for JSON; empty while unfinished."""
         if self.manifest is None:
-            return own
+            return {}
         kept = ("ratio", "bytes", "source", "bound", "variables", "methods", "chunk", "left_out")
         shared = {k: self.manifest[k] for k in SHARED if k in self.manifest}
-        return own | {k: self.manifest[k] for k in kept} | shared
+        return {k: self.manifest[k] for k in kept} | shared
 
     def __str__(self) -> str:
         if self.manifest is None:
             left = counted(self.missing, "chunk") + (" is" if self.missing == 1 else " are")
             return f"{self.path}: this part is written; {left} left to other parts"
-        return "\n".join([*_summary(self.manifest, self.path, self.speed), *_errors(self.manifest)])
+        return summary(self.manifest, self.path, self.speed if self.coded else None)
 
 
-def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
+def summary(manifest: dict[str, Any], path: str, speed: float | None = None) -> str:
+    """What a finished archive holds, its sizes and errors; ``speed``: MB/s of writing it."""
+    return "\n".join([*_sizes(manifest, path, speed), *_errors(manifest)])
+
+
+def _sizes(manifest: dict[str, Any], path: str, speed: float | None) -> list[str]:
     source, sizes = manifest["source"]["bytes"], manifest["bytes"]
     methods = ", ".join(f"{m} {counted(n, 'chunk')}" for m, n in manifest["methods"].items())
     parts = f"chunks {human_bytes(sizes['chunks'])}"
@@ -75,14 +84,14 @@ def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
         parts += f", side {human_bytes(sizes['side'])}"
     lines = [
         f"{path}  {human_bytes(source)} -> {human_bytes(sizes['total'])}, "
-        f"{manifest['ratio']:.4g} times smaller, {speed:.3g} MB/s",
+        f"{_times(manifest['ratio'])}" + ("" if speed is None else f", {speed:.3g} MB/s"),
         f"  {parts}, coordinates and description {human_bytes(sizes['other'])}",
         f"  {methods}, {counted(manifest['chunk'], 'snapshot')} each",
     ]
     if parent := manifest.get("parent"):
         lines.append(
             f"  with the model {parent['path']}, {human_bytes(parent['nbytes'])}, which is not in "
-            f"it: {manifest['ratio_with_parent']:.4g} times smaller if it is counted here"
+            f"it: {_times(manifest['ratio_with_parent'])} if it is counted here"
         )
     if manifest["model"].startswith("network ") and "network" not in manifest["methods"]:
         lines.append(
@@ -90,6 +99,11 @@ def _summary(manifest: dict[str, Any], path: str, speed: float) -> list[str]:
         )
     lines += [f"  left out: {n} {why}" for n, why in manifest["left_out"].items()]
     return lines
+
+
+def _times(ratio: float) -> str:
+    """Of a few snapshots the description alone is larger."""
+    return f"{ratio:.4g} times smaller" if ratio >= 1 else f"{1 / ratio:.4g} times larger"
 
 
 def _errors(manifest: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ with the same dates give the same ZIP file, whenever and wherever it is packed.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import secrets
@@ -29,6 +30,7 @@ CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
 TOOLS = ".tools"  # ending of what a method needs to encode only; the unfinished archive has it
 ARCHIVE, TEMPORARY, OLD = "archive", "temporary", "old"  # in an unfinished archive, see plan
 CRC_BYTES = 4
+SHOWN = 8  # archives that a message names
 LOCAL_HEADER = 30  # bytes before the name in a ZIP entry
 PathLike = str | os.PathLike[str]
 
@@ -174,7 +176,9 @@ def _beside(path: str) -> str:
             names = sorted(e.name for e in entries if is_archive(e.path))
     except OSError:
         return " Expected the path of an archive, and that folder is not there either"
-    return f" {nearest(os.path.basename(path), names)}" if names else " There is none beside it"
+    word = os.path.basename(path)
+    shown = names if len(names) <= SHOWN else difflib.get_close_matches(word, names, SHOWN, 0)
+    return f" {nearest(word, shown)}" if names else " There is none beside it"
 
 
 def list_files(folder: PathLike) -> list[str]:

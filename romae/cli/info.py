@@ -22,11 +22,12 @@ from romae.cli.options import DataOptions, data_options, files_argument
 def info(files: tuple[str, ...], scan: str, speed: bool, data: DataOptions) -> Result:
     """Show what FILES hold and what is wrong.
 
-    As romae would read them: fields, units, grid, time, mask, storage, range of values. Exit
-    status 1 when the data cannot be used as they are.
+    As romae would read them: fields, units, grid, time, mask, storage, range of values; of an
+    archive its bound, errors and sizes too. Exit status 1 when the data cannot be used as they are.
     """
     from romae.errors import DataError
     from romae.fields.inspect import Finding, inspect_source
+    from romae.files import is_archive
 
     facts: dict[str, Any] = {}
     try:
@@ -54,7 +55,23 @@ def info(files: tuple[str, ...], scan: str, speed: bool, data: DataOptions) -> R
             findings.append(Finding("note", "speed", str(measured)))
     levels = [f.level for f in findings]
     facts["findings"] = [{"level": f.level, "topic": f.topic, "text": f.text} for f in findings]
-    return Result(_text(findings), facts, status=1 if "error" in levels else 0)
+    text = _text(findings)
+    if archives := [f for f in files if is_archive(f)]:
+        about, facts["archives"] = _archives(archives)
+        text = f"{about}\n\n{text}"
+    return Result(text, facts, status=1 if "error" in levels else 0)
+
+
+def _archives(paths: list[str]) -> tuple[str, list[dict[str, Any]]]:
+    """What was recorded of each archive, as a table and for ``--json``."""
+    from romae.archive import Archive, Report
+    from romae.archive.report import summary
+
+    manifests = [Archive(path).facts for path in paths]
+    texts = [summary(m, path) for m, path in zip(manifests, paths, strict=True)]
+    return "\n\n".join(texts), [
+        Report(path, m, 0.0, 0).recorded() for m, path in zip(manifests, paths, strict=True)
+    ]
 
 
 def _text(findings: list[Any]) -> str:

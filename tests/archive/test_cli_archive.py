@@ -128,3 +128,22 @@ def test_errors_speak_of_options_and_never_of_python(call):
         text = call(*words, *more, status=2).stderr
         assert "--" in text
         assert not re.search(r"\b(rel|abs|chunk|overwrite|append|embed|variables)=", text), text
+
+
+def test_info_says_what_an_archive_holds(call):
+    call("compress", "waves.nc", "-o", "w.romae", "--rel", "u=1e-3,p=1e-2", "--model", "none")
+    text = call("info", "w.romae").stdout
+    for words in ("times smaller", "spline 1 chunk, 40 snapshots each", "of bound", "grid "):
+        assert words in text
+    assert "MB/s" not in text
+    found = json.loads(call("info", "w.romae", "--json").stdout)
+    assert found["archives"][0]["variables"]["p"]["bound"] == 1e-2
+    assert found["archives"][0]["ratio"] > 1
+    assert "archives" not in json.loads(call("info", "waves.nc", "--json").stdout)
+
+
+def test_an_archive_larger_than_its_source_says_so(call, tmp_path):
+    xr.open_dataset(tmp_path / "waves.nc").isel(time=[0]).to_netcdf(tmp_path / "one.nc")
+    text = call("compress", "one.nc", "-o", "one.romae", "--rel", "1e-3", "--model", "none").stdout
+    assert "times larger" in text
+    assert "1 chunk, 1 snapshot each" in text
