@@ -23,7 +23,7 @@ import numpy as np
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.laws import Library
-from romae.dynamics.linear import Growth, hold_growth
+from romae.dynamics.rates import Growth, hold_growth
 from romae.errors import OptionError, check_option
 
 Array = np.ndarray

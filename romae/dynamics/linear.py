@@ -26,7 +26,6 @@ A limit cycle in k = 2 latents that is an ellipse needs d = 1; one with m harmon
 d k >= 2 m. DMD fails on chaos: it decays or oscillates.
 """
 
-import warnings
 import zlib
 from typing import Any, Literal
 
@@ -34,10 +33,18 @@ import numpy as np
 import xarray as xr
 
 from romae.dynamics.base import Dynamics
-from romae.errors import DataError, MissingDependencyError, OptionError, TrainingError, check_option
+from romae.dynamics.rates import (
+    Growth,
+    constraint,
+    hold_growth,
+    partners,
+    powers,
+    real_product,
+    variable_projection,
+)
+from romae.errors import DataError, OptionError, check_option
 
 Array = np.ndarray
-Growth = Literal["stable", "neutral", "free"]
 NOISE_FLOOR = 1e-6  # of the largest singular value; about float32 rounding
 GONE = 1e-3  # |lambda| below which a mode is no start for the optimised method
 TRIALS, BAG = 32, 0.6  # subsets of bagging, and the share of times in each
@@ -150,16 +157,16 @@ class DMD(Dynamics):
         H = np.concatenate([*windows, np.ones((len(windows[0]), 1))], axis=1)
         times = min(clocks, key=len)[: len(H)]
         if self.growth == "neutral":  # the exact method damps, so who lasts is told by this one
-            rates = _variable_projection(H, times, rates, _constraint(rates, "stable"))
+            rates = variable_projection(H, times, rates, constraint(rates, "stable"))
             rates, _ = hold_growth(rates, "neutral", max(map(len, sequences)))
-        hold = _constraint(rates, self.growth)
-        best = _variable_projection(H, times, rates, hold)
+        hold = constraint(rates, self.growth)
+        best = variable_projection(H, times, rates, hold)
         if self.method == "optimised":
             return best, np.zeros(len(best), dtype=complex)
         rng = np.random.default_rng(self.seed)
         size = max(min(len(H), 2 * len(best)), round(BAG * len(H)))
         bags = [np.sort(rng.choice(len(H), size, replace=False)) for _ in range(TRIALS)]
-        found = np.stack([_variable_projection(H[b], times[b], best, hold) for b in bags])
+        found = np.stack([variable_projection(H[b], times[b], best, hold) for b in bags])
         return found.mean(axis=0), found.real.std(axis=0) + 1j * found.imag.std(axis=0)
 
     def _inverse(self, eigenvalues: Array) -> Array:
@@ -168,18 +175,26 @@ class DMD(Dynamics):
         V = np.einsum("dr,kr->dkr", past, self.modes).reshape(-1, len(eigenvalues))
         return np.linalg.pinv(V, rcond=max(V.shape) * np.finfo(float).eps)
 
+    def _own_inverse(self) -> Array:
+        """:meth:`_inverse` for the fitted eigenvalues, kept as long as they and the modes are."""
+        fitted, inverse = self.__dict__.get("_kept", ((None, None), None))
+        if fitted[0] is not self.eigenvalues or fitted[1] is not self.modes:
+            inverse = self._inverse(self.eigenvalues)
+            self._kept = (self.eigenvalues, self.modes), inverse
+        return np.asarray(inverse)
+
     def _rollout(self, history: Array, steps: int) -> Array:
         return self._at(history, np.arange(1, steps + 1))
 
     def _at(self, history: Array, times: Array, eigenvalues: Array | None = None) -> Array:
         """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
+        inverse = self._own_inverse() if eigenvalues is None else self._inverse(eigenvalues)
         eigenvalues = self.eigenvalues if eigenvalues is None else eigenvalues
         windows = _with_one(history).reshape(len(history), -1)
-        ahead = eigenvalues ** (times + (self.delays - 1))[:, None]
-        inverse, modes = self._inverse(eigenvalues), self.modes[:-1]
+        ahead = powers(eigenvalues, times + (self.delays - 1))
         # einsum sums each number alone, in one order: no forecast depends on what else is asked
         b = np.einsum("rw,bw->br", inverse, windows)
-        return np.stack([np.einsum("nr,kr->nk", ahead * amplitude, modes).real for amplitude in b])
+        return np.stack([real_product(ahead * amplitude, self.modes[:-1].T) for amplitude in b])
 
     def _members(self, starts: Array, steps: int, at: Array | None = None, **known: Any) -> Array:
         """After bagging, each member (N, B, context, k) has rates of its own, by their scatter."""
@@ -190,7 +205,7 @@ class DMD(Dynamics):
         with np.errstate(divide="ignore"):
             rates = np.log(self.eigenvalues)
         times, rolled = np.arange(1, steps + 1) if at is None else at, []
-        pair = np.minimum(np.arange(len(rates)), _partners(rates))  # both of a pair move alike
+        pair = np.minimum(np.arange(len(rates)), partners(rates))  # both of a pair move alike
         for history in starts:
             growth, angle = rng.standard_normal((2, len(rates)))[:, pair]
             drawn = rates + self.scatter.real * growth
@@ -235,76 +250,6 @@ class DMD(Dynamics):
             {name: ("mode", values, {"units": units}) for name, (values, units) in table.items()},
             coords={"mode": np.arange(len(rows))},
         )
-
-
-def hold_growth(rates: Array, growth: Growth, longest: int) -> tuple[Array, Array]:
-    """Rates (r,) per step as ``growth`` asks, and the indices kept.
-
-    "neutral" keeps what loses less than half its size over ``longest`` steps.
-    """
-    kept = np.arange(len(rates))
-    if growth == "neutral":
-        kept = np.flatnonzero(rates.real * longest > -np.log(2))
-        return 1j * rates[kept].imag, kept
-    if growth == "stable":
-        rates = np.minimum(rates.real, 0) + 1j * rates.imag
-    return rates, kept
-
-
-def _constraint(rates: Array, growth: Growth) -> Any:
-    """A function of rates (r,): pairs stay conjugate, the constant at zero, growth held.
-
-    Who pairs with whom is taken from the start, and kept.
-    """
-    partner = _partners(rates)
-    constant = int(np.argmin(np.abs(rates)))
-
-    def hold(values: Array) -> Array:
-        values = (values + np.conj(values[partner])) / 2
-        if growth == "neutral":
-            values = 1j * values.imag
-        elif growth == "stable":
-            values = np.minimum(values.real, 0) + 1j * values.imag
-        values[constant] = 0
-        return values
-
-    return hold
-
-
-def _partners(rates: Array) -> Array:
-    """Index of the conjugate of each rate (r,), its own for real ones."""
-    order = np.arange(len(rates))
-    near = np.array([int(np.argmin(np.abs(rates - value.conj()))) for value in rates])
-    return np.where(near[near] == order, near, order)
-
-
-def _variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Array:
-    """Rates (r,) of exponentials that fit H (T, n) at ``times``, from those given, by PyDMD."""
-    try:
-        from pydmd import BOPDMD
-    except ImportError as error:
-        raise MissingDependencyError(
-            "DMD's methods 'optimised' and 'bagged' need pydmd, which is not installed. Type: "
-            "pip install 'romae[dynamics]'; or take method='exact'"
-        ) from error
-    model = BOPDMD(
-        svd_rank=len(rates),
-        init_alpha=hold(rates),
-        eig_constraints=hold,
-        use_proj=False,
-        varpro_opts_dict={"maxiter": 60, "tol": 1e-12, "eps_stall": 1e-10},
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that noise leaves a residual is no failure
-        try:
-            found = np.asarray(model.fit(H.T, times).eigs)
-        except np.linalg.LinAlgError as error:
-            raise TrainingError(
-                f"DMD: variable projection met numbers that are not finite, from {len(rates)} "
-                f"rates (growth up to {rates.real.max():.3g} per step). Expected rates that fit "
-                "the data; take a smaller rank, growth='stable', or method='exact'."
-            ) from error
-    return found if np.isfinite(found).all() else rates
 
 
 def _evenly(sequences: list[Array], times: list[Array] | None) -> list[Array]:

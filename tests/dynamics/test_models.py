@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.dynamics import DMD, Climatology, Persistence
+from romae.dynamics.rates import powers, real_product
 from romae.errors import OptionError
 from romae.progress import silent
 
@@ -108,3 +109,37 @@ def _ten_periods(model, z, bound):
 def test_arguments_that_cannot_be(make, message):
     with pytest.raises(OptionError, match=message):
         make()
+
+
+@settings(deadline=None)
+@given(
+    size=st.floats(0, 1),
+    angle=st.floats(-3.1, 3.1),
+    times=st.lists(st.one_of(st.integers(0, 5000), st.floats(0, 5000)), min_size=1, max_size=9),
+)
+def test_powers_are_powers_each_by_itself(size, angle, times):
+    values, t = np.array([size * np.exp(1j * angle), 1.0, 0.0]), np.array(times, dtype=float)
+    found = powers(values, t)
+    direct = np.array([[complex(v) ** x if v else float(x == 0) for v in values] for x in t])
+    np.testing.assert_allclose(found, direct, rtol=1e-11, atol=1e-12)
+    alone = np.concatenate([powers(values, t[n : n + 1]) for n in range(len(t))])
+    np.testing.assert_array_equal(found, alone)
+
+
+@given(n=st.integers(1, 200), r=st.integers(1, 20), k=st.integers(1, 9))
+def test_rows_of_a_real_product_do_not_depend_on_how_many_there_are(n, r, k):
+    rng = np.random.default_rng(n)
+    a, b = (rng.normal(size=(*shape, 2)) @ [1, 1j] for shape in ((n, r), (r, k)))
+    found = real_product(a, b)
+    np.testing.assert_allclose(found, (a @ b).real, atol=1e-12)
+    np.testing.assert_array_equal(found[: n // 2 + 1], real_product(a[: n // 2 + 1], b))
+
+
+def test_a_dmd_with_other_modes_forecasts_with_them(cycle):
+    model = DMD(2).fit(cycle[:400])
+    before = model.forecast(cycle[:450], 9)
+    model.eigenvalues = np.exp(1j * np.angle(model.eigenvalues) * 1.1)
+    assert not np.allclose(model.forecast(cycle[:450], 9), before, atol=1e-3)
+    fresh = DMD(2).fit(cycle[:400])
+    fresh.eigenvalues = model.eigenvalues
+    xr.testing.assert_identical(fresh.forecast(cycle[:450], 9), model.forecast(cycle[:450], 9))

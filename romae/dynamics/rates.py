@@ -1,0 +1,124 @@
+"""Rates of dynamic modes: how they may grow, which belong together, what fits whole trajectories.
+
+    mu = growth + i angle         per step, lambda = exp(mu)
+    min_{mu, B}  sum_t || y_t - sum_j exp(mu_j t) B_j ||^2
+
+by variable projection (PyDMD). Rates of real data are real or come in conjugate pairs, and one of
+them, of the constant, is zero; both are held while the others move.
+
+A forecast is x_n = Re sum_j lambda_j^n b_j phi_j: powers and one real product.
+"""
+
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+
+from romae.errors import MissingDependencyError, TrainingError
+
+Array = np.ndarray
+Growth = Literal["stable", "neutral", "free"]
+ROWS = 64  # powers between two that are computed afresh, rows of one product
+
+
+def hold_growth(rates: Array, growth: Growth, longest: int) -> tuple[Array, Array]:
+    """Rates (r,) per step as ``growth`` asks, and the indices kept.
+
+    "neutral" keeps what loses less than half its size over ``longest`` steps.
+    """
+    kept = np.arange(len(rates))
+    if growth == "neutral":
+        kept = np.flatnonzero(rates.real * longest > -np.log(2))
+        return 1j * rates[kept].imag, kept
+    if growth == "stable":
+        rates = np.minimum(rates.real, 0) + 1j * rates.imag
+    return rates, kept
+
+
+def constraint(rates: Array, growth: Growth) -> Any:
+    """A function of rates (r,): pairs stay conjugate, the constant at zero, growth held.
+
+    Who pairs with whom is taken from the start, and kept.
+    """
+    partner = partners(rates)
+    constant = int(np.argmin(np.abs(rates)))
+
+    def hold(values: Array) -> Array:
+        values = (values + np.conj(values[partner])) / 2
+        if growth == "neutral":
+            values = 1j * values.imag
+        elif growth == "stable":
+            values = np.minimum(values.real, 0) + 1j * values.imag
+        values[constant] = 0
+        return values
+
+    return hold
+
+
+def partners(rates: Array) -> Array:
+    """Index of the conjugate of each rate (r,), its own for real ones."""
+    order = np.arange(len(rates))
+    near = np.array([int(np.argmin(np.abs(rates - value.conj()))) for value in rates])
+    return np.where(near[near] == order, near, order)
+
+
+def variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Array:
+    """Rates (r,) of exponentials that fit H (T, n) at ``times``, from those given, by PyDMD."""
+    try:
+        from pydmd import BOPDMD
+    except ImportError as error:
+        raise MissingDependencyError(
+            "DMD's methods 'optimised' and 'bagged' need pydmd, which is not installed. Type: "
+            "pip install 'romae[dynamics]'; or take method='exact'"
+        ) from error
+    model = BOPDMD(
+        svd_rank=len(rates),
+        init_alpha=hold(rates),
+        eig_constraints=hold,
+        use_proj=False,
+        varpro_opts_dict={"maxiter": 60, "tol": 1e-12, "eps_stall": 1e-10},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that noise leaves a residual is no failure
+        try:
+            found = np.asarray(model.fit(H.T, times).eigs)
+        except np.linalg.LinAlgError as error:
+            raise TrainingError(
+                f"DMD: variable projection met numbers that are not finite, from {len(rates)} "
+                f"rates (growth up to {rates.real.max():.3g} per step). Expected rates that fit "
+                "the data; take a smaller rank, growth='stable', or method='exact'."
+            ) from error
+    return found if np.isfinite(found).all() else rates
+
+
+def powers(values: Array, times: Array) -> Array:
+    """values^t, (n, r), for values (r,) and times t (n,) of at least 0.
+
+    Of whole t = ROWS q + s it is the product of two out of short tables, ten times as fast. Each
+    number depends on its own t alone.
+    """
+    whole = times == np.floor(times)
+    if not whole.all():
+        found = values ** np.asarray(times, dtype=float)[:, None]
+        if whole.any():
+            found[whole] = powers(values, times[whole])
+        return found
+    q, s = np.divmod(times.astype(np.int64), ROWS)
+    short = np.cumprod(np.broadcast_to(values, (ROWS, len(values))), axis=0)
+    short = np.concatenate([np.ones((1, len(values))), short[:-1]])
+    far, place = np.unique(q, return_inverse=True)
+    long = values ** (float(ROWS) * far)[:, None]
+    return np.asarray(long[place] * short[s])
+
+
+def real_product(a: Array, b: Array) -> Array:
+    """Real part of a (n, r) times b (r, k), both complex: [Re a, Im a] [Re b; - Im b].
+
+    In blocks of ROWS rows, the last one filled up: a library may sum in another order for another
+    shape, and so no row depends on how many there are.
+    """
+    n, r = a.shape
+    rows = np.zeros((-(-n // ROWS) * ROWS, 2 * r))
+    rows[:n, :r], rows[:n, r:] = a.real, a.imag
+    both = np.concatenate([b.real, -b.imag])
+    return np.asarray((rows.reshape(-1, ROWS, 2 * r) @ both).reshape(len(rows), -1)[:n])
