@@ -39,10 +39,12 @@ from romae.archive.store import MANIFEST, PathLike
 from romae.archive.unwritable import explained
 from romae.archive.write import write_chunk, write_chunks
 from romae.errors import (
+    DataError,
     OptionError,
     PathExistsError,
     check_whole,
 )
+from romae.fields.fingerprint import fingerprint
 from romae.fields.opening import Source, open_as_stored
 from romae.fields.snapshots import Snapshots
 from romae.files import check_output, is_archive
@@ -80,8 +82,8 @@ def compress(
         one more candidate, kept if it pays.
     embed : whether the archive holds the decoder of a reducer. False, with a path, for a model
         that several archives share: they refer to it, and open only where it is found.
-    chunk : snapshots per chunk, at most. Default: 64, fewer where they would exceed 64 MiB.
-        Reading one snapshot decodes one chunk.
+    chunk : snapshots per chunk, at most. Default: 64, more where those would be less than 1 MiB,
+        fewer where they would exceed 64 MiB. Reading one snapshot decodes one chunk.
     overwrite : replace an archive that stands at ``path``.
     append : ``data`` are the source of the archive at ``path``, longer by new snapshots: code
         those (and the last chunk, if it was not whole) by the plan of the archive, whose bound may
@@ -98,7 +100,8 @@ def compress(
     ------
     OptionError : no bound, several, one that is not above 0, an unknown field, a model that cannot
         predict fields, other settings than those of the archive that is appended to.
-    DataError : data to append that do not begin with the snapshots of the archive.
+    DataError : data to append that do not begin with the snapshots of the archive; files that were
+        replaced while they were read.
     GridMismatchError : a reducer of other fields, grid or mask.
     PathExistsError : something is at ``path``, or an unfinished archive of other data or bounds.
     UnwritableFileError : the disk is full, and the same call goes on when there is room; or the
@@ -158,6 +161,7 @@ def compress(
                 for size in _written(plan, snapshots, mine, client, goal):
                     coded += size
                     task.advance(size / 1e6)
+            _check_unchanged(snapshots, request, folder)
         missing = _finish(plan, snapshots, goal, replace)
         manifest = goal.manifest()
     seconds = time.perf_counter() - begun
@@ -264,6 +268,19 @@ def _written(
         # Another process with the same share has finished: the folder is gone.
         if str(plan.folder) not in str(error) or not _finished_elsewhere(goal):
             raise
+
+
+def _check_unchanged(snapshots: Snapshots, request: dict[str, Any], folder: Path) -> None:
+    """Chunks of files that were replaced meanwhile are of two sources, and belong nowhere."""
+    now = fingerprint(snapshots)
+    if now != request["fingerprint"]:
+        remove_partial(folder)
+        raise DataError(
+            f"{snapshots.source} changed while it was compressed: its fingerprint was "
+            f"{request['fingerprint'][:12]}... and is {now[:12]}... now. Expected files that stay "
+            "as they are until the end, or that only grow. The unfinished archive was removed; "
+            "give the same command again when the files are written"
+        )
 
 
 def _finished_elsewhere(goal: Goal) -> bool:

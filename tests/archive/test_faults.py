@@ -16,9 +16,9 @@ import pytest
 import xarray as xr
 
 import romae
-from romae.archive import Archive, plan
+from romae.archive import Archive, plan, write
 from romae.archive.stencil_fit import fit_stencil
-from romae.errors import ArchiveError, MissingFileError, RomaeError, UnwritableFileError
+from romae.errors import ArchiveError, DataError, MissingFileError, RomaeError, UnwritableFileError
 
 FLIPS = 150
 
@@ -252,6 +252,34 @@ def test_a_folder_that_may_not_be_written_to_is_said_at_once(tmp_path, source, m
     monkeypatch.setattr(plan, "measure_ranges", lambda *_: pytest.fail("the data were read"))
     with pytest.raises(UnwritableFileError, match="Expected a folder that you may write to"):
         romae.compress(source, tmp_path / "b.romae", rel=1e-3)
+
+
+@pytest.mark.parametrize("change", ["replaced", "grown"])
+def test_a_source_that_changes_meanwhile(tmp_path, make_waves, monkeypatch, change):
+    """Chunks of the old file and the new would make an archive of neither."""
+    path, other = tmp_path / "a.nc", tmp_path / "other"
+    make_waves().to_netcdf(path)
+    longer = make_waves(seed=1) if change == "replaced" else make_waves(50)
+    if change == "grown":
+        longer["p"][:40], longer["u"][:40] = (make_waves()[n].values for n in ("p", "u"))
+    longer.to_netcdf(other)
+    encode, calls = write.encode, []
+
+    def replaced(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            os.replace(other, path)
+        return encode(*arguments)
+
+    monkeypatch.setattr(write, "encode", replaced)
+    monkeypatch.setattr(write, "thread_count", lambda facts: 1)
+    if change == "grown":
+        romae.compress(path, tmp_path / "a.romae", rel=1e-3, chunk=8, model=None)
+        assert romae.verify(tmp_path / "a.romae", against=make_waves()).ok
+    else:
+        with pytest.raises(DataError, match="changed while it was compressed"):
+            romae.compress(path, tmp_path / "a.romae", rel=1e-3, chunk=8, model=None)
+        assert not list(tmp_path.glob("a.romae*"))
 
 
 def test_what_cannot_be_opened_is_told_apart(archive, tmp_path, monkeypatch):
