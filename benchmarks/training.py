@@ -38,6 +38,7 @@ from romae.nets.dense import MLP
 from romae.progress import silent
 from romae.reducers import TrainConfig
 from romae.train import train
+from romae.train.objective import MSE, Frame, Training, objective
 
 SIZE = Size(64, (96, 192), 48, 0, 0, 16, 0, 0)
 Run = Callable[[], None]
@@ -79,10 +80,11 @@ class File(Memory):
 def by_romae(module: nn.Module, data: Tensor, epochs: int, batch: int, **options) -> Run:
     """Training by this package; judged on four snapshots after each epoch."""
     config = TrainConfig(epochs=epochs, batch=batch, **options)
+    measure = objective if isinstance(module, Training) else misfit
 
     def run() -> None:
         held_out = ResidentFeed(data[:4], batch=4, shuffle=False)
-        train(copy.deepcopy(module), misfit, ResidentFeed(data, batch=batch), held_out, config)
+        train(copy.deepcopy(module), measure, ResidentFeed(data, batch=batch), held_out, config)
 
     return run
 
@@ -154,6 +156,15 @@ class Dense(nn.Module):
         return self.decoder(self.encoder(x))
 
 
+def pod_coordinates(size: int, hidden: tuple[int, ...], latent: int) -> nn.Module:
+    """What ``PODAutoencoder.fit`` trains, on ``size`` coordinates."""
+    fields = {"u": (("time", "x"), np.random.default_rng(0).normal(size=(2 * size, size)))}
+    data = romae.open_snapshots(xr.Dataset(fields), time="time", space=("x",))
+    reducer = romae.PODAutoencoder(latent, hidden=hidden, train=TrainConfig(steps=1)).fit(data)
+    frame = Frame(data.layout, None, None, 1.0, latent, None, torch.device("cpu"))
+    return Training(networks(reducer), (MSE(),), None, frame)
+
+
 def compare(what: str, runs: dict[str, Run], samples: int, each: float, peak: float) -> None:
     """Rows of one comparison: rate, ratio to the first, GFLOP/s and its share of ``peak``."""
     now = CLOCKS[options().clock]
@@ -217,10 +228,12 @@ def main() -> None:
 def small(x: Tensor, folder: str, peak: float) -> None:
     """Dense networks on 48 numbers a snapshot, as in POD coordinates; many snapshots."""
     a = torch.randn(4096, 48)
-    net = Dense(48, (128, 128), 2)
+    net, coder = Dense(48, (128, 128), 2), pod_coordinates(48, (128, 128), 2)
     for batch in (64, 256):
         runs = {
-            "romae": by_romae(net, a, 2, batch),
+            "romae": by_romae(coder, a, 2, batch),
+            "romae, networks alone": by_romae(net, a, 2, batch),
+            "romae, muon": by_romae(coder, a, 2, batch, optimiser="muon"),
             "loop": by_loop(net, Memory(a.numpy()), 2, batch),
         }
         compare(f"dense 48-128-128-2, batch {batch}", runs, 2 * len(a), flops(net, a[:64]), peak)

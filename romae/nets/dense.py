@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from romae.nets.activations import Activation, activation, start_for
+from romae.nets.stack import Stack
 
 
 class MLP(nn.Module):
@@ -34,8 +35,27 @@ class MLP(nn.Module):
         if zero_last:
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-        self.layers = nn.Sequential(*layers, last)
+        self.layers, self.act = nn.Sequential(*layers, last), act
+        self.stack: Stack | None = None  # while it is trained
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, inputs) -> (B, outputs)."""
-        return self.layers(h)
+        return self.layers(h) if self.stack is None else self.stack(h)
+
+
+def stack_layers(module: nn.Module) -> list[Stack]:
+    """Let every MLP in ``module`` that is trained as a whole compute on one vector."""
+    stacks = []
+    for part in module.modules():
+        if isinstance(part, MLP) and all(p.requires_grad for p in part.parameters()):
+            part.stack = Stack(part.layers, part.act)
+            stacks.append(part.stack)
+    return stacks
+
+
+def unstack_layers(module: nn.Module) -> None:
+    """The opposite: layers with parameters of their own, at their present values."""
+    for part in module.modules():
+        if isinstance(part, MLP) and part.stack is not None:
+            part.stack.release()
+            part.stack = None

@@ -55,6 +55,10 @@ class NetworkCoder(Coder):
         """w^ of ``z`` while training; ``w`` may say more than fields, of which no use is made."""
         return self.synthesise(z)
 
+    def descend(self, w: Tensor, scale: float) -> Tensor | None:
+        """scale sum_B |w - w^|_W^2, its gradient left in the parameters; None: ask autograd."""
+        return None
+
     def distance(self, w: Tensor, v: Tensor) -> Tensor:
         """|x - y|_W^2 (B,) of the fields that ``w`` and ``v`` stand for."""
         lost = (w - v).square().flatten(1)

@@ -27,6 +27,7 @@ from romae.fields import Snapshots
 from romae.linalg import Decomposition
 from romae.nets.activations import Activation
 from romae.nets.bottlenecks import Bottleneck, Plain, Squeeze
+from romae.nets.bottlenecks.base import Same
 from romae.nets.dense import MLP
 from romae.reducers.autoencoder import Autoencoder, Feed, Scale, Terms
 from romae.reducers.coder import Coder
@@ -84,6 +85,26 @@ class PODCoordinatesCoder(NetworkCoder):
     def synthesise(self, z: Tensor) -> Tensor:
         """a^ = [z; 0] + D(z)."""
         return F.pad(z, (0, len(self.basis.modes) - z.shape[1])) + self.decoder(z)
+
+    def descend(self, w: Tensor, scale: float) -> Tensor | None:
+        """J = scale c^2 |a^ - a|^2 and its gradient, for the plain bottleneck."""
+        plain = type(self) is PODCoordinatesCoder and type(self.squeeze) is Same
+        E, D = (getattr(net, "stack", None) for net in (self.encoder, self.decoder))
+        if E is None or D is None or not (plain and E.suits(w)):
+            return None
+        k = self.squeeze.latent
+        h, before = E.run(w)
+        h += w[:, :k]
+        r, after = D.run(h)
+        r[:, :k] += h
+        r -= w
+        scale = scale * float(self.unit) ** 2
+        loss = r.square().sum() * scale
+        g = r.mul_(2 * scale)
+        dh = D.descend(g, after, inputs=True)
+        dh += g[:, :k]
+        E.descend(dh, before, inputs=False)
+        return loss
 
     def expansion(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """c a^ and U_m."""

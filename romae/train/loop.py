@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from romae.errors import TrainingError
+from romae.nets.dense import unstack_layers
 from romae.progress import Task, silent, track
 from romae.train import checkpoint as files
 from romae.train.config import TrainConfig
@@ -66,6 +67,7 @@ def train(
             run.to_the_end(bar)
         finally:
             files.restore(module, run.state.best or files.trained(module))
+            unstack_layers(module)
             module.eval()
             run.curve.close()
     return run.state.history

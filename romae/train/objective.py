@@ -119,6 +119,8 @@ class Training(nn.Module):
         self.learnt = nn.ModuleList(m for _, m in self.measures if isinstance(m, nn.Module))
         self.corrupt = None if corruption is None else corruption.prepare(frame)
         self.moves = corruption is not None and corruption.moves
+        plain = self.corrupt is None and [type(t) for t in terms] == [MSE]
+        self.scale = terms[0].weight / frame.energy if plain else None  # J = scale mse
 
     def forward(self, w: Tensor, progress: float) -> Tensor:
         """J of one batch ``w``."""
@@ -132,6 +134,15 @@ class Training(nn.Module):
         output = coder.rebuild(coder.squeeze.expand(z), seen)
         step = Step(coder, w, seen, h, z, output, progress)
         return sum((weight * measure(step) for weight, measure in self.measures), penalty)
+
+    def descend(self, w: Tensor, share: float) -> Tensor | None:
+        """``share`` J and its gradient, where J is an MSE and the coder has derivatives of its own.
+
+        None otherwise, and then nothing has been done.
+        """
+        if self.scale is None:
+            return None
+        return self.coder.descend(w, self.scale * share / len(w))
 
 
 def objective(module: nn.Module, w: Tensor, progress: float) -> Tensor:

@@ -16,33 +16,46 @@ Muon: an optimizer for hidden layers in neural networks; Liu et al. 2025, Muon i
 LLM training (the factor).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from romae.errors import MissingDependencyError
+from romae.nets.stack import Stack
+from romae.train.adamw import AdamW, make_adamw
 from romae.train.config import TrainConfig
+
+Look = Callable[[Tensor], Tensor]  # a parameter, or its gradient, as what an optimiser wants
 
 
 class Optimiser:
-    """One or two optimisers of torch as one."""
+    """One or two optimisers of torch as one; ``parameters`` begin with the thetas of ``stacks``."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter], config: TrainConfig) -> None:
+    def __init__(
+        self, parameters: Sequence[Tensor], config: TrainConfig, stacks: Sequence[Stack] = ()
+    ) -> None:
         self.parameters = parameters
-        self.matrices: list[tuple[nn.Parameter, nn.Parameter]] = []  # weight, the same as a matrix
+        self.views: list[tuple[Tensor, Look, nn.Parameter]] = []  # owner, look, look(owner)
         self.parts: list[torch.optim.Optimizer] = []
         settings: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
         rest = list(parameters)
         if config.optimiser == "muon":
-            rest = [p for p in parameters if p.ndim < 2]
-            # A view: the update of the matrix is one of the weight.
-            self.matrices = [(p, nn.Parameter(p.data.flatten(1))) for p in parameters if p.ndim > 1]
-            if self.matrices:
-                self.parts.append(_muon([m for _, m in self.matrices], settings))
+            rest = [p for p in parameters[len(stacks) :] if p.ndim < 2]
+            matrices = [self._view(s.theta, look) for s in stacks for look in s.matrices]
+            matrices += [self._view(p, _matrix) for p in parameters if p.ndim > 1]
+            rest += [self._view(s.theta, s.vectors) for s in stacks]
+            if matrices:
+                self.parts.append(_muon(matrices, settings))
         if rest:
-            self.parts.append(torch.optim.AdamW(rest, fused=True, **settings))
+            self.parts.append(make_adamw(rest, settings))
+
+    def _view(self, owner: Tensor, look: Look) -> nn.Parameter:
+        """A parameter whose update is one of a part of ``owner``."""
+        view = nn.Parameter(look(owner.detach()))
+        self.views.append((owner, look, view))
+        return view
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -51,12 +64,15 @@ class Optimiser:
 
     def step(self, lr: float) -> None:
         """New weights, in place."""
-        for weight, matrix in self.matrices:
-            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        for owner, look, view in self.views:
+            view.grad = None if owner.grad is None else look(owner.grad)
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = lr
-            part.step()
+            if isinstance(part, AdamW):
+                part.advance()
+            else:
+                part.step()
 
     def moments(self) -> dict[str, torch.Tensor]:
         """The running means, by names such as ``0/3/exp_avg``."""
@@ -76,6 +92,11 @@ class Optimiser:
         for part, state in zip(self.parts, states, strict=True):
             layout = part.state_dict()["param_groups"]
             part.load_state_dict({"state": state, "param_groups": layout})
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """(out, in, *kernel) -> (out, in · kernel)."""
+    return weight.flatten(1)
 
 
 def _muon(matrices: Sequence[nn.Parameter], settings: dict[str, Any]) -> torch.optim.Optimizer:

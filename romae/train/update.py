@@ -14,7 +14,7 @@ every ``LOOK`` updates on a GPU, which else would wait for the host.
 
 import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -22,11 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from romae.errors import OptionError, TrainingError
+from romae.nets.dense import stack_layers
 from romae.train.checkpoint import State
 from romae.train.config import TrainConfig
 from romae.train.optimiser import Optimiser
 from romae.train.ranks import Ranks
 
+FEW = 8  # tensors, up to which one by one is faster than the lists of torch
 LOOK = 50  # updates between two looks at the losses on a GPU
 
 Objective = Callable[[nn.Module, Tensor, float], Tensor]
@@ -63,9 +65,12 @@ class Update:
                 f"{data.world}. Make it with rank={ranks.rank}, world={ranks.world}."
             )
         self.total = config.updates_for(data.updates)
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        stacks = stack_layers(module)
+        within = {id(p) for stack in stacks for p in stack.parameters()}
+        wanted = (p for p in module.parameters() if p.requires_grad and id(p) not in within)
+        self.parameters: list[Tensor] = [*(stack.theta for stack in stacks), *wanted]
         self.device = self.parameters[0].device
-        self.optimiser = Optimiser(self.parameters, config)
+        self.optimiser = Optimiser(self.parameters, config, stacks)
         self._unseen: list[Tensor] = []  # (loss, |g|) of updates that nobody has looked at
 
     def __call__(self, x: Tensor, state: State) -> None:
@@ -73,26 +78,38 @@ class Update:
         config, step = self.config, state.step
         seed(self.device, config.seed, step, self.ranks.rank)
         before = [b.clone() for b in self._buffers()]
-        with autocast(self.device, config):
-            loss = self.objective(self.module, x, step / self.total)
-        self.optimiser.zero_grad()
+        share = 1.0
         if self.ranks.world > 1:
-            loss = loss * (len(x) / self.data.sizes[step % self.data.updates])
-        loss.backward()
-        loss = loss.detach().float()
+            share = len(x) / self.data.sizes[step % self.data.updates]
+        self.optimiser.zero_grad()
+        loss = self._descend(x, share)
+        if loss is None:
+            with autocast(self.device, config):
+                loss = self.objective(self.module, x, step / self.total) * share
+            loss.backward()
+            loss = loss.detach().float()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         changes = [b - a for b, a in zip(self._buffers(), before, strict=True)]
         self.ranks.add([*gradients, loss, *changes])
         for b, a, change in zip(self._buffers(), before, changes, strict=True):
             b.copy_(a + change / self.ranks.world)
-        norm = nn.utils.get_total_norm(gradients)
+        norm = total_norm(gradients)
         self._unseen.append(torch.stack([loss, norm]))
         state.step += 1
         if self.device.type == "cpu" or len(self._unseen) == LOOK:
             self.look(state, x)
         if self.device.type != "cpu" or norm > config.clip:  # a GPU must not wait for the answer
-            nn.utils.clip_grads_with_norm_(self.parameters, config.clip, norm)
+            clip(self.parameters, config.clip, norm)
         self.optimiser.step(config.rate(step, self.total))
+
+    def _descend(self, x: Tensor, share: float) -> Tensor | None:
+        """Loss by the module's own derivatives, if it has any for this batch; else None."""
+        own: Callable[[Tensor, float], Tensor | None] | None
+        own = getattr(self.module, "descend", None)
+        if own is None or self.config.precision != "float32":
+            return None
+        with torch.no_grad():
+            return own(x, share)
 
     def _buffers(self) -> list[Tensor]:
         """What the module may change by itself while training and the ranks then average."""
@@ -133,6 +150,24 @@ class Update:
             f"the training {what} in epoch {epoch + 1}, batch {batch + 1} of {self.data.updates}."
             f"{seen} Expected finite numbers. {advice}"
         )
+
+
+def total_norm(gradients: Sequence[Tensor]) -> Tensor:
+    """|g| over all of them, a scalar."""
+    if len(gradients) > FEW:
+        return nn.utils.get_total_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+
+
+def clip(parameters: Sequence[Tensor], most: float, norm: Tensor) -> None:
+    """g <- g min(1, most / |g|)."""
+    if len(parameters) > FEW:
+        nn.utils.clip_grads_with_norm_(parameters, most, norm)
+        return
+    scale = (most / (norm + 1e-6)).clamp_max(1)
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.mul_(scale)
 
 
 def autocast(device: torch.device, config: TrainConfig) -> AbstractContextManager[None]:

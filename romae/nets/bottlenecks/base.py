@@ -95,7 +95,9 @@ class Bottleneck(Part):
             )
 
 
-class _Same(Squeeze):
+class Same(Squeeze):
+    """z = h."""
+
     def code(self, h: Tensor) -> Tensor:
         return h
 
@@ -108,7 +110,7 @@ class Plain(Bottleneck):
 
     def module(self, latent: int) -> Squeeze:
         """The identity."""
-        return _Same(latent)
+        return Same(latent)
 
 
 class _Saturating(Squeeze):

@@ -1,0 +1,111 @@
+"""Faster ways to the same weights: of the whole training, of one update, of one optimiser step."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from romae import parts
+from romae.progress import silent
+from romae.reducers import VAE, ContractiveAutoencoder, DenseAutoencoder, PODAutoencoder
+from romae.train import TrainConfig, adamw, update
+from romae.train.adamw import AdamW, make_adamw
+from romae.train.objective import Training
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    with silent():
+        yield
+
+
+def waves(T: int = 60, n: int = 24) -> xr.Dataset:
+    t, x = np.arange(T)[:, None], np.linspace(0, 2 * np.pi, n, endpoint=False)
+    u = np.sin(x - 0.2 * t) + 0.4 * np.cos(2 * x + 0.1 * t) + 0.2 * np.sin(3 * x - 0.5 * t)
+    u = np.exp(u + 0.1 * np.random.default_rng(0).normal(size=u.shape))
+    return xr.Dataset({"u": (("time", "x"), u)})
+
+
+LONG = 30
+MAKERS = {
+    "pod": lambda t: PODAutoencoder(2, hidden=(16, 16), train=t),
+    "pod, sine": lambda t: PODAutoencoder(2, hidden=(16,), act="sine", train=t),
+    "weighted": lambda t: PODAutoencoder(2, objective=parts.MSE(weight=0.3), train=t),
+    "two terms": lambda t: PODAutoencoder(2, objective=(parts.MSE(), parts.L1()), train=t),
+    "noise": lambda t: PODAutoencoder(2, corruption=parts.Noise(), train=t),
+    "dense": lambda t: DenseAutoencoder(2, train=t),
+    "vae": lambda t: VAE(2, train=t),
+    "contractive": lambda t: ContractiveAutoencoder(2, train=t),
+}
+OPTIONS = [{}, {"optimiser": "muon"}, {"average": 0.9}, {"clip": 0.05}]
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_training_is_that_of_the_plain_way(kind, options, monkeypatch):
+    if options and kind not in ("pod", "vae"):
+        pytest.skip("one of each path is enough")
+    config = TrainConfig(steps=LONG, batch=16, **options)
+    fast = MAKERS[kind](config).fit(waves())
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "stack_layers", lambda module: [])
+        patch.setattr(adamw, "compiled_kernels", lambda: None)
+        slow = MAKERS[kind](config).fit(waves())
+    losses = [[h["train"] for h in r.history] for r in (fast, slow)]
+    assert losses[1][-1] < 0.95 * losses[1][0]  # it has gone somewhere
+    # Muon's iterations are in bfloat16, where a last bit of a gradient is 4e-3 of its size.
+    near = 3e-2 if options.get("optimiser") == "muon" else 1e-4 if kind == "two terms" else 1e-5
+    np.testing.assert_allclose(losses[0], losses[1], rtol=near)
+    z = [r.encode(waves()).values for r in (fast, slow)]
+    np.testing.assert_allclose(z[0], z[1], atol=near * np.abs(z[1]).max() * 10)
+
+
+def test_the_way_without_autograd_is_taken_where_it_can_be(monkeypatch):
+    asked = []
+    descend = Training.descend
+    monkeypatch.setattr(
+        Training, "descend", lambda *a: asked.append(descend(*a)) or asked[-1], raising=True
+    )
+    for kind, direct in [("pod", True), ("weighted", True), ("noise", False), ("vae", False)]:
+        asked.clear()
+        MAKERS[kind](TrainConfig(steps=3)).fit(waves())
+        assert [loss is not None for loss in asked] == [direct] * 3
+    asked.clear()
+    PODAutoencoder(2, train=TrainConfig(steps=3, precision="bf16")).fit(waves())
+    assert asked == []
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_an_advance_is_a_step_of_torch(start):
+    """From nothing, and from moments that were loaded."""
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(40)), nn.Parameter(torch.randn(3, 5))]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    settings = {"lr": 1e-2, "weight_decay": 0.1}
+    reference = torch.optim.AdamW(theirs, **settings)
+    mine = make_adamw(ours, settings)
+    assert isinstance(mine, AdamW)
+    for i in range(start + 4):
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = torch.randn_like(q)
+            p.grad = q.grad.clone()
+        if i == 2:  # a parameter without a gradient stays
+            ours[1].grad = theirs[1].grad = None
+        reference.step()
+        mine.advance()
+        if i + 1 == start:
+            moments = mine.state_dict()
+            mine = make_adamw(ours, settings)
+            mine.load_state_dict(moments)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_many_or_large_parameters_go_by_the_optimiser_of_torch():
+    settings = {"lr": 1e-2}
+    assert not isinstance(make_adamw([nn.Parameter(torch.ones(2))] * 1 + _many(9), settings), AdamW)
+    assert not isinstance(make_adamw([nn.Parameter(torch.ones(2).double())], settings), AdamW)
+
+
+def _many(n: int) -> list[nn.Parameter]:
+    return [nn.Parameter(torch.ones(2)) for _ in range(n)]
