@@ -20,6 +20,7 @@ from romae.reducers import (
     POD,
     VAE,
     VQVAE,
+    Aligned,
     Coder,
     ConditionalAutoencoder,
     ContractiveAutoencoder,
@@ -82,13 +83,16 @@ TOLD = {  # these need cases with parameters
     "conditional": lambda k=2: ConditionalAutoencoder(k, hidden=(8,), train=SHORT),
     "cvae": lambda k=2: CVAE(k, hidden=(8,), train=SHORT),
 }
+PERIODIC = {  # these need periodic axes; more in test_aligned.py
+    "aligned": lambda k=2: Aligned(PODAutoencoder(k, hidden=(8,), train=SHORT)),
+}
 
 
 def test_every_class_is_tested_here():
     public = [getattr(romae.reducers, n) for n in romae.reducers.__all__]
     reducers = {c for c in public if isinstance(c, type) and issubclass(c, Reducer)} - {Reducer}
-    assert {type(make()) for make in (EVERY | TOLD).values()} == reducers
-    assert REDUCERS.keys() <= (EVERY | TOLD).keys()  # presets among them
+    assert {type(make()) for make in (EVERY | TOLD | PERIODIC).values()} == reducers
+    assert REDUCERS.keys() <= (EVERY | TOLD | PERIODIC).keys()  # presets among them
 
 
 def test_every_bottleneck_is_tested_here():
@@ -106,6 +110,13 @@ def test_the_laws(kind, flow):
 @pytest.mark.parametrize("kind", TOLD)
 def test_the_laws_with_parameters(kind, flows):
     check_reducer(TOLD[kind](), flows["family"]())
+
+
+@pytest.mark.parametrize("kind", PERIODIC)
+def test_the_laws_on_a_periodic_axis(kind, flows):
+    flow = flows["line"]()
+    standing = 0.2 * np.cos(0.5 * flow.time * xr.ones_like(flow.u)) * np.cos(40 * flow.x)
+    check_reducer(PERIODIC[kind](), flow.assign(u=(flow.u + standing).astype("f4")))
 
 
 class Mean(Coder):
@@ -207,8 +218,8 @@ def test_latents_do_not_depend_on_the_storage_blocks(kind, flows, monkeypatch):
     z = fitted.encode(data)
     fields = fitted.decode(z)
     monkeypatch.setattr("romae.reducers.data.BLOCK_BYTES", 3 * 9 * 11 * 8 * 4)
-    for module in ("data", "decoding"):
-        monkeypatch.setattr(f"romae.reducers.{module}.BATCH_BYTES", 3 * 9 * 11 * 4)
+    for name in ("data.BATCH_BYTES", "decoding.BATCH_BYTES", "decoding.PRODUCT_BYTES"):
+        monkeypatch.setattr(f"romae.reducers.{name}", 3 * 9 * 11 * 4)
     np.testing.assert_allclose(fitted.encode(data), z, atol=1e-5 * float(abs(z).max()))
     xr.testing.assert_allclose(fitted.decode(z), fields, rtol=1e-5, atol=1e-5)
 
