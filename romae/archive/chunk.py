@@ -304,8 +304,12 @@ def chunk_facts(data: bytes) -> ChunkFacts:
     return _head(Reader(data))[0]
 
 
-def decode_chunk(data: bytes, methods: Mapping[str, Method]) -> tuple[np.ndarray, ...]:
-    """The C arrays (n, *space) of a chunk, in their stored dtypes.
+def decode_chunk(
+    data: bytes, methods: Mapping[str, Method], first: int | None = None
+) -> tuple[np.ndarray, ...]:
+    """The C arrays (n, *space) of a chunk, in their stored dtypes; only the ``first`` snapshots.
+
+    Those are the same bits as in the whole; methods that are causal decode no others.
 
     Raises :class:`ArchiveError` for bytes that are no chunk, are damaged (where that shows; the
     container's checksum sees all of it), or need a method that is not in ``methods``.
@@ -313,7 +317,7 @@ def decode_chunk(data: bytes, methods: Mapping[str, Method]) -> tuple[np.ndarray
     reader = Reader(data)
     facts, inner = _head(reader)
     n, _, *space = facts.shape
-    shape = (n, *space)
+    shape, m = (n, *space), n if first is None else min(n, first)
     payload = reader.block()
     lossy = [c for c, f in enumerate(facts.fields) if f.lossy]
     decoded = None
@@ -324,16 +328,23 @@ def decode_chunk(data: bytes, methods: Mapping[str, Method]) -> tuple[np.ndarray
                 f"here. Expected one of {sorted(methods)}: restore the archive's side folder."
             )
         bounds = np.array([inner[c] for c in lossy])
-        decoded = methods[facts.method].decode(payload, (n, len(lossy), *space), bounds)
+        method = methods[facts.method]
+        steps = m if method.causal else n
+        decoded = method.decode(payload, (steps, len(lossy), *space), bounds)[:m]
     result = []
     for c, field in enumerate(facts.fields):
         if decoded is None or c not in lossy:
-            result.append(decode_exact(reader.block(), field.dtype, shape))
+            result.append(decode_exact(reader.block(), field.dtype, shape)[:m])
             continue
         values = cast(decoded[:, lossy.index(c)], field.dtype)
         odd = scattered.decode_mask(reader.block(), shape)
-        values[odd] = decode_exact(reader.block(), field.dtype, (int(odd.sum()),))
-        places = scattered.decode_places(reader.block(), values.size)
-        values.reshape(-1)[places] = decode_exact(reader.block(), field.dtype, (places.size,))
+        special = decode_exact(reader.block(), field.dtype, (int(odd.sum()),))
+        values[odd[:m]] = special[: int(odd[:m].sum())]
+        places = scattered.decode_places(reader.block(), int(np.prod(shape)))
+        missed, here = (
+            decode_exact(reader.block(), field.dtype, (places.size,)),
+            places < values.size,
+        )
+        values.reshape(-1)[places[here]] = missed[here]
         result.append(values)
     return tuple(result)

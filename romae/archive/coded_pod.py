@@ -47,6 +47,7 @@ class CodedPOD(Method):
     """
 
     name: ClassVar[str] = "coded-pod"
+    causal: ClassVar[bool] = True
 
     def __init__(
         self,

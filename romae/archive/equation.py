@@ -54,6 +54,7 @@ class Equation(Method):
     """
 
     name: ClassVar[str] = "equation"
+    causal: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class Method(ABC):
 
     name: ClassVar[str]
     gaps: ClassVar[bool] = False  # takes NaN in x, and may decode anything there
+    causal: ClassVar[bool] = False  # decodes the first snapshots alone, if asked for fewer than n
     floor: float = 0.0  # fewest bytes a snapshot took on a sample of chunks; 0: not known
 
     @abstractmethod

@@ -1,7 +1,8 @@
 """Reading an archive: only the chunks that are touched, each decoded once while it is in memory.
 
 Snapshot t of a case lies in chunk i = t // K, and a chunk stands on its own (given the side files,
-which are read once): one snapshot costs one chunk. Decoded chunks stay in a cache of at most
+which are read once): one snapshot costs one chunk, and the first of a chunk, the key frame, much
+less where the method decodes in the order of time. Decoded chunks stay in a cache of at most
 ``CACHE_BYTES`` per process, the least recently used leaves first; a chunk that several threads ask
 for is decoded by one of them. Every byte that is decoded was checked against its checksum.
 """
@@ -66,6 +67,11 @@ class ChunkCache:
             self._keep(key, arrays)
         coming.set_result(arrays)
         return arrays
+
+    def held_already(self, key: Hashable) -> Arrays | None:
+        """The chunk ``key`` if it is in memory."""
+        with self._lock:
+            return self._chunks.get(key)
 
     def _keep(self, key: Hashable, arrays: Arrays) -> None:
         size = sum(a.nbytes for a in arrays)
@@ -166,8 +172,15 @@ class Archive:
         key = (self.store.path, *self.store.identity, item)
         return self.cache.get(key, lambda: self.decode(item))
 
-    def decode(self, item: Item) -> Arrays:
-        """The arrays (n, *space) of one chunk, decoded anew."""
+    def key_frame(self, item: Item) -> Arrays:
+        """The first snapshot of one chunk, arrays (1, *space); not to be written to."""
+        key = (self.store.path, *self.store.identity, item)
+        if (whole := self.cache.held_already(key)) is not None:
+            return tuple(x[:1] for x in whole)
+        return self.cache.get((*key, "first"), lambda: self.decode(item, first=1))
+
+    def decode(self, item: Item, first: int | None = None) -> Arrays:
+        """The arrays (n, *space) of one chunk, or of its ``first`` snapshots, decoded anew."""
         try:
             payload = self.payload(item)
         finally:
@@ -176,7 +189,7 @@ class Archive:
         if method:
             self.method(method)
         try:
-            arrays = decode_chunk(payload, self._methods)
+            arrays = decode_chunk(payload, self._methods, first)
         except ArchiveError as error:
             raise self._damaged(item, str(error)) from error
         return arrays
@@ -287,8 +300,10 @@ def take(
     inner = _selector(space, archive.shape)
     for row, case in enumerate(cases):
         for i, part in runs:
-            values = archive.decoded((int(case), i))[field]
             local = index[part] - i * archive.chunk
+            item = (int(case), i)
+            arrays = archive.decoded(item) if local.any() else archive.key_frame(item)
+            values = arrays[field]
             out[row, part[0] : part[-1] + 1] = inner(values[_tight(local)])
     return out
 

@@ -65,6 +65,7 @@ class Stencil(Method):
     """
 
     name: ClassVar[str] = "stencil"
+    causal: ClassVar[bool] = True
 
     def __init__(
         self,
