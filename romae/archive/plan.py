@@ -22,7 +22,8 @@ is finished, and stops. Without ``archive`` in it, ``x.romae.partial`` is rubbis
 was killed in its last moment.
 
 A chunk holds K snapshots of one case. It is decoded as a whole, so K is what one snapshot costs to
-read; it is also what a process holds in memory, several times over.
+read; it is also what a process holds in memory, several times over. Small snapshots (a line of 512
+points) share larger chunks: a key frame costs as much as many predicted ones.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ from romae.fields.snapshots import Snapshots
 from romae.files import _fsync_tree, _remove, _sibling, _sweep
 
 VERSION = 1  # of the container
-KEY_FRAMES = 64  # snapshots of a chunk, unless they are too many bytes
-CHUNK_BYTES = 64 * 2**20
+KEY_FRAMES = 64  # snapshots of a chunk: more where they are small, fewer where they are large
+KEY_BYTES = 2**20  # 50 ms of the slowest decoder
+CHUNK_BYTES = 64 * 2**20  # what a process holds, several times over
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 Item = tuple[int, int]  # case, position of the chunk in it
 
@@ -145,10 +147,13 @@ def chunk_range(item: Item, lengths: list[int], chunk: int) -> tuple[int, int]:
 
 
 def chunk_length(snapshots: Snapshots, given: int | None) -> int:
-    """Snapshots per chunk: as given, else :data:`KEY_FRAMES` or what fits in ``CHUNK_BYTES``."""
+    """Snapshots per chunk: as given, else :data:`KEY_FRAMES`, or those of ``KEY_BYTES`` if more.
+
+    Never more than ``CHUNK_BYTES``, nor than the longest case has.
+    """
     if given is None:
-        each = snapshots.layout.size * snapshots.dtype.itemsize
-        given = max(1, min(KEY_FRAMES, CHUNK_BYTES // max(1, each)))
+        each = max(1, snapshots.layout.size * snapshots.dtype.itemsize)
+        given = max(1, min(max(KEY_FRAMES, KEY_BYTES // each), CHUNK_BYTES // each))
     return min(given, max(snapshots.lengths))
 
 

@@ -43,7 +43,7 @@ _BOUND = "E or U=E,V=E"
     "--chunk",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Snapshots per chunk, which are decoded together; 64 or what fits into 64 MiB otherwise.",
+    help="Snapshots per chunk, which are decoded together; without it 64, or 1 to 64 MiB of them.",
 )
 @click.option(
     "--part",
