@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MODES_BYTES = 256 << 20  # scaled modes that are copied
 BIASED = 8.0  # |mean| over scale: beyond, the rounding of a sum that holds the mean is told apart
+PRODUCT_BYTES = 32 << 20  # of one product: with more rows the modes are read less often
 LONG = 2  # snapshots a mode, from which the copy is soon paid back
 
 Fields = list[np.ndarray]  # (..., *space), one per field
@@ -46,7 +47,7 @@ def decode_in_memory(reducer: "Reducer", latents: xr.DataArray) -> xr.Dataset:
     for case, z in enumerate(_trajectories(latents)):
         decoder = _Decoder(reducer.along(latents, case), len(z))
         own = [v[case] if CASE in latents.dims else v for v in values]
-        for start, part in _batches(reducer, z):
+        for start, part in decoder.batches(z):
             decoder.write(part, [v[start : start + len(part)] for v in own])
     return labels.fields(latents, reducer.layout, values)
 
@@ -109,7 +110,7 @@ def _lazily(decoder: "_Decoder", z: np.ndarray, task: Task) -> Any:
     later = dask.delayed(decode, pure=False)
     chunks = [
         da.from_delayed(later(part), (len(part), len(types), *space), common)
-        for _, part in _batches(decoder.reducer, z)
+        for _, part in decoder.batches(z)
     ]
     return da.concatenate(chunks)
 
@@ -122,11 +123,6 @@ def _types(reducer: "Reducer") -> list[np.dtype]:
     """Of the fields; a reconstruction of integers is no integer."""
     types = [np.dtype(f.dtype) for f in reducer.layout.fields]
     return [t if t.kind == "f" else np.dtype(np.float64) for t in types]
-
-
-def _batches(reducer: "Reducer", z: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    rows = max(1, BATCH_BYTES // (4 * reducer.layout.size))
-    return [(a, z[a : a + rows]) for a in range(0, max(len(z), 1), rows)]
 
 
 class _Decoder:
@@ -143,15 +139,32 @@ class _Decoder:
         low = (mean - self.high).astype(np.float32)
         self.low = low if np.nanmax(np.abs(low), initial=0.0) > 0 else None
         self.snapshots = snapshots
+        self.single = self._single()
         self._products: list[Tensor] = []
+
+    def _single(self) -> bool:
+        """Whether sums in float32 that hold the mean are as good as they need to be."""
+        if self.low is not None or any(t != np.float32 for t in _types(self.reducer)):
+            return False
+        largest = np.nanmax(np.abs(self.high).reshape(len(self.high), -1), axis=1, initial=0.0)
+        return bool(np.all(largest <= BIASED * self.scale))
+
+    def batches(self, z: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Where batches of ``z`` (T, k) start, and they; (0, ``z``) where there is nothing."""
+        found = self.reducer.expansion(self._tensor(z[:1])) if self.single and len(z) else None
+        most = BATCH_BYTES if found is None or not self._worth(found[1]) else PRODUCT_BYTES
+        rows = max(1, most // (4 * self.reducer.layout.size))
+        for a in range(0, max(len(z), 1), rows):
+            yield a, z[a : a + rows]
 
     def write(self, z: np.ndarray, out: Fields) -> None:
         """Fields of ``z`` (b, k) into ``out``; NaN where all latents are: a case that has ended."""
         missing = np.isnan(z).all(-1)
-        filled = np.where(missing[:, None], 0, z).astype(np.float32)  # aligned alike each time
-        tensor = torch.from_numpy(filled).to(self.reducer.device)
-        found = self.reducer.expansion(tensor) if self._single(out) else None
-        if found is None or not self._write_product(*found, out):
+        tensor = self._tensor(np.where(missing[:, None], 0, z))
+        found = self.reducer.expansion(tensor) if self.single else None
+        if found is not None and self._worth(found[1]):
+            self._write_product(*found, out)
+        else:
             x = self.reducer.decode_tensor(tensor).cpu().numpy()
             for c, values in enumerate(out):
                 self._write_scaled(x[:, c], c, values)
@@ -159,17 +172,18 @@ class _Decoder:
             for values in out:
                 values[missing] = np.nan
 
-    def _single(self, out: Fields) -> bool:
-        """Whether sums in float32 that hold the mean are as good as they need to be."""
-        if self.low is not None or any(v.dtype != np.float32 for v in out):
-            return False
-        largest = np.nanmax(np.abs(self.high).reshape(len(out), -1), axis=1, initial=0.0)
-        return bool(np.all(largest <= BIASED * self.scale))
+    def _tensor(self, z: np.ndarray) -> Tensor:
+        """``z`` in float32 where the reducer is; a copy, aligned alike each time."""
+        return torch.from_numpy(np.array(z, dtype=np.float32)).to(self.reducer.device)
 
-    def _write_product(self, a: Tensor, modes: Tensor, out: Fields) -> bool:
+    def _worth(self, modes: Tensor) -> bool:
+        """Whether a scaled copy of ``modes`` (m, n) is paid back."""
         m, n = modes.shape
-        if modes.device.type != "cpu" or self.snapshots < LONG * m or 4 * m * n > MODES_BYTES:
-            return False
+        return (
+            modes.device.type == "cpu" and self.snapshots >= LONG * m and 4 * m * n <= MODES_BYTES
+        )
+
+    def _write_product(self, a: Tensor, modes: Tensor, out: Fields) -> None:
         if not self._products:
             self._products = [
                 torch.cat([u * float(s), torch.from_numpy(h.reshape(1, -1))])
@@ -178,7 +192,6 @@ class _Decoder:
         a = torch.cat([a, a.new_ones(len(a), 1)], dim=1)
         for product, values in zip(self._products, out, strict=True):
             torch.mm(a, product, out=torch.from_numpy(values.reshape(len(a), -1)))
-        return True
 
     def _write_scaled(self, x: np.ndarray, c: int, values: np.ndarray) -> None:
         """``x`` (b, *space) in float32, in the type of ``values``; smaller ones go through it."""

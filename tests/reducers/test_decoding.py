@@ -42,10 +42,10 @@ def test_decode_is_scaling_after_the_tensor_map(name, bias, second, monkeypatch)
     monkeypatch.setattr(
         decoding._Decoder,
         "_write_product",
-        lambda self, *a: products.append(product(self, *a)) or products[-1],
+        lambda self, *a: products.append(product(self, *a)),
     )
     found = model.decode(z)
-    assert any(products) == (second == "f4" and bias < 100)  # both ways are tested
+    assert bool(products) == (second == "f4" and bias < 100)  # both ways are tested
     x = model.decode_tensor(torch.from_numpy(z.values)).numpy()
     expected = model.scaling.inverse(x)
     for c, (field, values) in enumerate(found.items()):
@@ -88,3 +88,22 @@ def test_short_forecasts_copy_no_modes(monkeypatch):
     monkeypatch.setattr(torch, "mm", lambda *a, **k: seen.append(a))
     model.decode(z[: 2 * 6 - 1])
     assert not seen
+
+
+def test_products_are_cut_into_larger_batches_than_feature_maps(monkeypatch):
+    data = wave(0.0)
+    model = romae.POD(6).fit(data)
+    z = model.encode(data)
+    whole = model.decode(z)
+    monkeypatch.setattr(decoding, "PRODUCT_BYTES", 4 * 5 * model.layout.size)
+    monkeypatch.setattr(decoding, "BATCH_BYTES", 4 * 2 * model.layout.size)
+    cuts = []
+    write = decoding._Decoder.write
+    monkeypatch.setattr(
+        decoding._Decoder, "write", lambda self, z, out: cuts.append(len(z)) or write(self, z, out)
+    )
+    xr.testing.assert_allclose(model.decode(z), whole, rtol=1e-6, atol=1e-6)
+    assert (cuts[0], sum(cuts)) == (5, len(z))
+    cuts.clear()
+    model.decode(z[:11])  # too few to pay for scaled modes
+    assert (cuts[0], sum(cuts)) == (2, 11)

@@ -18,7 +18,8 @@ from romae.reducers import POD, ConvAutoencoder, TrainConfig
 @pytest.fixture
 def few(monkeypatch):
     """Batches of 7 snapshots and less."""
-    monkeypatch.setattr("romae.reducers.decoding.BATCH_BYTES", 4 * 7 * 12)
+    for name in ("BATCH_BYTES", "PRODUCT_BYTES"):
+        monkeypatch.setattr(f"romae.reducers.decoding.{name}", 4 * 7 * 12)
 
 
 @pytest.mark.parametrize("suffix", [".nc", ".zarr"])
