@@ -23,7 +23,8 @@ wake, and where the latents obey no law of this form.
 
 import warnings
 import zlib
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -38,6 +39,7 @@ RIDGES = tuple(10.0**p for p in (-8, -6, -4, -2, 0))  # lambda, and infinity: on
 SMALL = 1e-6  # share of the scatter of the laws below which a component is left out
 MOST = 12  # components
 MOST_FEATURES = 200  # of a law that terms=None tries
+LOST = 1e4  # standard deviations from the mean, beyond which a loop of the search is given up
 DRAWS = 16  # members of an ensemble in calibration
 LENGTHS = (0.1, 10.0)  # bounds of l, in standard deviations of the parameters
 NOISES = (1e-8, 0.5)  # bounds of n^2, of the variance over cases
@@ -115,7 +117,8 @@ class LatentGP(Dynamics):
             n: [(Library(k, n)(z), rate) for z, rate in zip(sequences, rates, strict=True)]
             for n in degrees
         }
-        found = [_laws(systems[n], common, ridge) for n, common, ridge in choices]
+        spectra = {n: _Spectra.of(systems[n]) for n in degrees}
+        found = [spectra[n].laws(common, ridge) for n, common, ridge in choices]
         others = _leave_one_out(params)
         # which case each trial belongs to rides along as its parameter
         index = np.arange(len(sequences), dtype=float)[:, None]
@@ -124,8 +127,9 @@ class LatentGP(Dynamics):
         interpolated = [np.tensordot(others, laws, axes=1) for laws in found]
         scores = [trials.score(self._trial(laws, trials, steps)) for laws in interpolated]
         order = sorted(range(len(found)), key=scores.__getitem__)
+        edge = float(np.abs(self.span.limits()).max())  # a law that leaves is not healthy
         best = first_healthy(
-            order, long, self.span, lambda n: self._trial(interpolated[n], long, long.trial)
+            order, long, self.span, lambda n: self._trial(interpolated[n], long, long.trial, edge)
         )
         self.chosen, self.centres = np.array(choices[best], dtype=float), params
         self.history = [
@@ -144,11 +148,11 @@ class LatentGP(Dynamics):
         self._learn()
         self.inflation = np.array(self._calibrate(trials))
 
-    def _trial(self, laws: Array, trials: Trials, steps: int) -> Array:
+    def _trial(self, laws: Array, trials: Trials, steps: int, limit: float = LOST) -> Array:
         assert trials.params is not None
         each = laws[trials.params[:, 0].astype(int)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._roll(each, trials.starts[:, -1], steps)
+            return self._roll(each, trials.starts[:, -1], steps, limit=limit)
 
     def _decompose(self, laws: Array, level: Array) -> None:
         """Principal components of laws (cases, d, k), features weighted by ``level`` (d,)."""
@@ -220,11 +224,19 @@ class LatentGP(Dynamics):
         apart = (params[:, None] - self.centres) / self.lengths[i]
         return np.asarray(self.signal[i] * np.exp(-0.5 * np.sum(apart**2, axis=-1)))
 
-    def _roll(self, laws: Array, z: Array, steps: int, span: Array | None = None) -> Array:
+    def _roll(
+        self,
+        laws: Array,
+        z: Array,
+        steps: int,
+        span: Array | None = None,
+        limit: float = np.inf,
+    ) -> Array:
         """Rollouts (B, steps, k) from states (B, k) under a law (B, d, k) for each."""
         _, d, k = laws.shape
         degree = next(n for n in DEGREES.values() if len(Library(k, n)) == d)
-        return roll(Library(k, degree), laws, z, steps, parts=int(self.parts), span=span)
+        parts = int(self.parts)
+        return roll(Library(k, degree), laws, z, steps, parts=parts, span=span, limit=limit)
 
     def _rollout(self, history: Array, steps: int, *, params: Array | None = None) -> Array:
         assert params is not None
@@ -266,20 +278,39 @@ class LatentGP(Dynamics):
         return rolled.reshape(*starts.shape[:2], *rolled.shape[1:])
 
 
-def _laws(systems: list[tuple[Array, Array]], common: float, ridge: float) -> Array:
-    """C_i (cases, d, k): each shrunk towards the law of all cases."""
-    G = [D.T @ D / len(D) for D, _ in systems]
-    b = [D.T @ R / len(D) for D, R in systems]
-    eye = np.eye(len(G[0]))
-    C = np.linalg.solve(np.mean(G, axis=0) + common * eye, np.mean(b, axis=0))
-    if np.isinf(ridge):
-        return np.stack([C] * len(G))
-    return np.stack(
-        [
-            C + np.linalg.lstsq(g + ridge * eye, r - g @ C, rcond=1e-14)[0]
-            for g, r in zip(G, b, strict=True)
-        ]
-    )
+@dataclass(frozen=True)
+class _Spectra:
+    """Normal equations of all cases, each decomposed once for every ridge.
+
+    ``G`` (cases, d, d) and ``b`` (cases, d, k); ``values`` (1 + cases, d) and ``vectors``
+    (1 + cases, d, d) of the mean of G, then of each.
+    """
+
+    G: Array
+    b: Array
+    values: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, systems: list[tuple[Array, Array]]) -> Self:
+        G = np.stack([D.T @ D / len(D) for D, _ in systems])
+        b = np.stack([D.T @ R / len(D) for D, R in systems])
+        values, vectors = np.linalg.eigh(np.concatenate([G.mean(axis=0)[None], G]))
+        return cls(G, b, np.maximum(values, 0.0), vectors)
+
+    def laws(self, common: float, ridge: float) -> Array:
+        """C_i (cases, d, k): each shrunk towards the law of all cases."""
+        C = self._solve(0, common, self.b.mean(axis=0))
+        if np.isinf(ridge):
+            return np.stack([C] * len(self.G))
+        off = self.b - self.G @ C
+        return np.stack([C + self._solve(i + 1, ridge, r) for i, r in enumerate(off)])
+
+    def _solve(self, i: int, ridge: float, right: Array) -> Array:
+        """(G + ridge I)^-1 right; directions that the data do not excite above rounding keep 0."""
+        level, Q = self.values[i] + ridge, self.vectors[i]
+        inverse = np.where(level > 1e-14 * level[-1], 1 / np.maximum(level, 1e-300), 0.0)
+        return np.asarray(Q @ (inverse[:, None] * (Q.T @ right)))
 
 
 def _leave_one_out(params: Array) -> Array:

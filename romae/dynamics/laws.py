@@ -74,13 +74,15 @@ def roll(
     B: Array | None = None,
     inputs: Array | None = None,
     span: Array | None = None,
+    limit: float = np.inf,
 ) -> Array:
     """Closed loops (R, steps, k) from states ``z`` (R, k).
 
     ``C``: one law (n, k) for all, or (R, n, k). ``parts``: of RK4 in a step, 0 when the law is the
     map itself. ``B`` (m, k) and ``inputs`` (R, steps + 1, m), that of the start first; in
     continuous time they run straight from one step to the next. ``span`` (R,): share of a step
-    that one step goes, in continuous time; 1 for all when None.
+    that one step goes, in continuous time; 1 for all when None. ``limit``: a loop with a state
+    beyond it is given up, NaN from there on, so that a search spends nothing on what blew up.
     """
     laws = np.ascontiguousarray(C.reshape(-1, len(library), library.k), dtype=np.float64)
     if B is None or inputs is None:
@@ -88,7 +90,7 @@ def roll(
     start, u = np.ascontiguousarray(z, np.float64), np.ascontiguousarray(inputs, np.float64)
     force = np.ascontiguousarray(B, np.float64)
     far = np.ones(len(start)) if span is None else np.ascontiguousarray(span, np.float64)
-    loops = _loops(start, laws, library.made, library.waves, force, u, steps, parts, far)
+    loops = _loops(start, laws, library.made, library.waves, force, u, steps, parts, far, limit)
     return np.asarray(loops)
 
 
@@ -114,7 +116,7 @@ def _rate(z, C, made, waves, force, u, theta, out):
 
 
 @_compiled
-def _loops(start, laws, made, waves, force, inputs, steps, parts, span):
+def _loops(start, laws, made, waves, force, inputs, steps, parts, span, limit):
     R, k = start.shape
     m = force.shape[0]
     result = np.empty((R, steps, k))
@@ -146,6 +148,13 @@ def _loops(start, laws, made, waves, force, inputs, steps, parts, span):
                 for i in range(k):
                     z[i] += h / 6 * total[i]
             result[r, t] = z
+            if limit < np.inf:
+                lost = False
+                for i in range(k):
+                    lost |= not abs(z[i]) <= limit
+                if lost:
+                    result[r, t:] = np.nan
+                    break
     return result
 
 

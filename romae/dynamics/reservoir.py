@@ -41,6 +41,7 @@ RIDGES = tuple(10.0**p for p in (-12, -9, -6, -4))  # of the mean squared featur
 FIRST, THEN, FINAL = 8, 10, 3  # points: spread, by expected improvement, and tried in full
 SMALL, ROWS = 300, 8000  # units and steps of the search
 COPIES = 6
+SHORTEST = 4  # context of short cases
 STARTS, HORIZON, TRIAL = 32, 200, 2000  # closed loops of validation and their steps, the trial's
 BLOCK = 2048
 
@@ -48,7 +49,9 @@ BLOCK = 2048
 class EchoState(Dynamics):
     """Echo state network with hyper-parameters found by recycled validation.
 
-    ``units``: N. ``context``: steps that synchronise the reservoir before a forecast.
+    ``units``: N. ``context``: steps that synchronise the reservoir before a forecast; where a
+    training case is shorter than two of them a quarter of its length, at least 4, is taken, at
+    a cost: what the start r = 0 left behind decays as (1 - a)^context at best.
     ``radius`` rho, ``input_scale`` sigma, ``leak`` a, ``noise`` of the inputs in training (standard
     deviations) and ``ridge`` beta (of the mean squared feature): None searches.
     ``readout``: "quadratic" squares every second state. ``seed`` fixes reservoir, noise and
@@ -93,12 +96,13 @@ class EchoState(Dynamics):
                 "context of at least 1, 0 < leak <= 1, the others at least 0, or None to search."
             )
         self.units, self.context, self.leak = units, context, leak
+        self._context = context  # what was asked for
         self.radius, self.input_scale, self.ridge = radius, input_scale, ridge
         self.noise, self.readout, self.seed = noise, readout, seed
 
     @property
     def minimum(self) -> int:
-        return 2 * self.context + 2  # as many steps to learn from as to synchronise
+        return 2 * SHORTEST + 2  # as many steps to learn from as to synchronise
 
     # fit
 
@@ -109,6 +113,10 @@ class EchoState(Dynamics):
         params: Array | None = None,
         inputs: list[Array] | None = None,
     ) -> None:
+        # A case that is too short for the context leaves a quarter of itself for it.
+        shortest = min(map(len, sequences))
+        enough = shortest >= 2 * self._context + 2
+        self.context = self._context if enough else min(self._context, max(SHORTEST, shortest // 4))
         driven = [
             np.concatenate([z, *_known(c, len(z), params, inputs), np.ones((len(z), 1))], axis=1)
             for c, z in enumerate(sequences)

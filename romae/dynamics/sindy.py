@@ -33,6 +33,7 @@ THRESHOLDS = (0.0, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # rates scaled 
 # Of the mean squared feature. The first is only against exactly dependent features and is undone by
 # a last fit without it; the others hold what the data hardly tell, as off a limit cycle.
 RIDGES = (1e-10, 1e-6, 1e-4, 1e-2)
+LOST = 1e4  # standard deviations from the mean, beyond which a loop of the search is given up
 AS_GOOD = (0.95, 0.3)  # share of the best horizon, and decades above the best error
 
 
@@ -93,7 +94,7 @@ class SINDy(Dynamics):
         D, R = np.concatenate(theta), np.concatenate(right)
         thresholds = THRESHOLDS if self.threshold is None else (self.threshold,)
         tried = [(t, ridge) for ridge in RIDGES for t in thresholds]
-        laws = [(t, X) for t, ridge in tried if (X := _stlsq(D, R, t, ridge)) is not None]
+        laws = _sparse(D, R, tried)
         if not laws:
             raise DataError(
                 f"SINDy: every one of {D.shape[1]} terms falls below the threshold "
@@ -103,7 +104,8 @@ class SINDy(Dynamics):
         labels, found = [t for t, _ in laws], [X for _, X in laws]
         trials = Trials.spread(sequences)
         steps = trials.truth.shape[1]
-        scores = [trials.score(self._roll(X, trials.starts[:, -1], steps)) for X in found]
+        start = trials.starts[:, -1]
+        scores = [trials.score(self._roll(X, start, steps, limit=LOST)) for X in found]
         terms = [int(np.count_nonzero(X)) for X in found]
         order = sorted(range(len(found)), key=scores.__getitem__)
         horizon, error = scores[order[0]]
@@ -114,11 +116,12 @@ class SINDy(Dynamics):
         ]
         close.sort(key=terms.__getitem__)
         long = trials.some()
+        edge = float(np.abs(self.span.limits()).max())  # a law that leaves is not healthy
         best = first_healthy(
             [*close, *(n for n in order if n not in close)],
             long,
             self.span,
-            lambda n: self._roll(found[n], long.starts[:, -1], long.trial),
+            lambda n: self._roll(found[n], long.starts[:, -1], long.trial, limit=edge),
         )
         self.coefficients, self.chosen = found[best], np.array(labels[best])
         self.history = [
@@ -131,17 +134,32 @@ class SINDy(Dynamics):
             for n in order
         ]
 
+    def features(self, latent: int) -> int:
+        """Functions in the library of so many latents: a fit costs their number cubed."""
+        return len(Library(latent, self.degree, self.frequencies))
+
     @property
     def _library(self) -> Library:
         return Library(self.latent, self.degree, self.frequencies)
 
-    def _roll(self, X: Array, z: Array, steps: int, span: Array | None = None) -> Array:
+    def _roll(
+        self, X: Array, z: Array, steps: int, span: Array | None = None, limit: float = np.inf
+    ) -> Array:
         """Rollouts (B, steps, k) of a law (d, k) from normalised states (B, k)."""
         if self.time == "discrete":
             X = X.copy()
             X[1 : 1 + self.latent] += np.eye(self.latent)
         with np.errstate(over="ignore", invalid="ignore"):
-            w = roll(self._library, X, z + self._shift, steps, parts=int(self.parts), span=span)
+            far = limit + float(np.abs(self._shift).max())
+            w = roll(
+                self._library,
+                X,
+                z + self._shift,
+                steps,
+                parts=int(self.parts),
+                span=span,
+                limit=far,
+            )
         return w - self._shift
 
     def _rollout(self, history: Array, steps: int) -> Array:
@@ -197,6 +215,28 @@ class SINDy(Dynamics):
                 names += [f"{f}({many}z{i}/{scale[i]:.{digits}g})" for i in range(k)]
                 sizes += [1.0] * k
         return names, np.array(sizes)
+
+
+def _sparse(D: Array, R: Array, tried: list[tuple[float, float]]) -> list[tuple[float, Array]]:
+    """Threshold and law of every pair (threshold, ridge) that leaves one, thresholds rising.
+
+    Where a latent kept no term, larger thresholds with the same ridge are not tried.
+    """
+    # The triangular factor of [D R] has the same normal equations and as many rows as columns.
+    if len(D) > D.shape[1] + R.shape[1]:
+        both = np.linalg.qr(np.concatenate([D, R], axis=1), mode="r")
+        both *= np.sqrt(len(both) / len(D))  # so that means over rows stay
+        D, R = both[:, : D.shape[1]], both[:, D.shape[1] :]
+    found, ended = [], set()
+    for threshold, ridge in tried:
+        if ridge in ended:
+            continue
+        X = _stlsq(D, R, threshold, ridge)
+        if X is None:
+            ended.add(ridge)
+        else:
+            found.append((threshold, X))
+    return found
 
 
 def _stlsq(D: Array, R: Array, threshold: float, ridge: float) -> Array | None:

@@ -261,3 +261,23 @@ def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, mon
     alone = ReducedModel(POD(4), "auto").fit(parts[0], device="cpu")  # holds a fifth back
     assert alone.choice
     assert alone.reducer.training["snapshots"] == 56
+
+
+def test_a_model_of_too_many_features_is_left_out_with_the_reason(parts, monkeypatch):
+    """Only where no model was named, and never without a row."""
+    import romae.compare.dynamics as module
+
+    few = {"sindy": "SINDy", "opinf": "OperatorInference"}
+    monkeypatch.setattr(module, "DYNAMICS", {**few, **{n.lower(): n for n in module.BASELINES}})
+    wide = POD(11).fit(parts[0], device="cpu")
+    found = compare_dynamics(wide, parts[0], parts[1], steps=STEPS, starts=4, measure="latents")
+    why = found.failure.sel(model="SINDy").item()
+    assert why.startswith("left out: 364 features of 11 latents, more than 300; name it")
+    assert why in found.attrs["verdict"]
+    assert not found.failure.sel(model="OperatorInference").item()
+    monkeypatch.setattr(module, "_attempt", lambda entry, *known: "was tried")
+    named = compare_dynamics(
+        wide, parts[0], parts[1], {"SINDy": romae.SINDy(), "p": Persistence().fit(wide.encode(parts[0]))},
+        steps=STEPS, starts=4, measure="latents",
+    )  # fmt: skip
+    assert named.failure.sel(model="SINDy").item() == "was tried"

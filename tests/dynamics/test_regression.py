@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.dynamics import DMD, Koopman, LatentGP, OperatorInference, SINDy
+from romae.dynamics.latent_gp import _Spectra
 from romae.dynamics.laws import Library, derivative, roll
 from romae.dynamics.perturbed import Perturbed
+from romae.dynamics.sindy import _sparse, _stlsq
 from romae.errors import DataError, MissingDependencyError, OptionError
 
 
@@ -570,3 +572,45 @@ def test_a_missing_library_says_what_to_install(monkeypatch, cycle, model, libra
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'romae\[dynamics\]'"):
         model.fit(cycle if data == "cycle" else family(TRAINED))
+
+
+def test_normal_equations_decomposed_once_give_the_laws_of_every_ridge():
+    rng = np.random.default_rng(0)
+    systems = [(rng.normal(size=(30, 6)), rng.normal(size=(30, 2))) for _ in range(3)]
+    spectra = _Spectra.of(systems)
+    for common, ridge in ((1e-10, 1e-8), (1e-2, 1.0), (1e-4, np.inf)):
+        G = np.mean([D.T @ D / 30 for D, _ in systems], axis=0) + common * np.eye(6)
+        C = np.linalg.solve(G, np.mean([D.T @ R / 30 for D, R in systems], axis=0))
+        found = spectra.laws(common, ridge)
+        for (D, R), law in zip(systems, found, strict=True):
+            own = np.linalg.solve(
+                D.T @ D / 30 + min(ridge, 1e300) * np.eye(6), D.T @ (R - D @ C) / 30
+            )
+            np.testing.assert_allclose(law, C if np.isinf(ridge) else C + own, atol=1e-9)
+
+
+def test_rows_of_a_tall_regression_are_folded_and_the_sparse_law_stays():
+    rng = np.random.default_rng(1)
+    D = rng.normal(size=(400, 8))
+    X = np.where(rng.random((8, 2)) < 0.4, rng.normal(size=(8, 2)), 0.0)
+    R = D @ X + 0.01 * rng.normal(size=(400, 2))
+    tried = [(t, r) for r in (1e-10, 1e-2) for t in (0.0, 0.05, 0.2, 9.0, 10.0)]
+    found = _sparse(D, R, tried)
+    direct = [(t, law) for t, r in tried if (law := _stlsq(D, R, t, r)) is not None]
+    assert len(found) == len(direct) == 6
+    for (t, law), (other, own) in zip(found, direct, strict=True):
+        assert t == other
+        np.testing.assert_allclose(law, own, atol=1e-10)
+
+
+def test_a_loop_beyond_the_limit_is_given_up_and_the_others_are_as_they_were():
+    library = Library(1, 2)
+    C = np.array([[0.0], [0.0], [1.0]])  # z -> z^2
+    start = np.array([[0.5], [1.5], [1.0]])
+    free, held = (roll(library, C, start, 6, limit=limit) for limit in (np.inf, 20.0))
+    np.testing.assert_array_equal(held[[0, 2]], free[[0, 2]])
+    gone = np.abs(free[1]) > 20
+    assert gone.any()
+    assert not gone[0]
+    np.testing.assert_array_equal(np.isnan(held[1]), gone)
+    np.testing.assert_array_equal(held[1][~gone], free[1][~gone])

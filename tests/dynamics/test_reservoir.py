@@ -10,7 +10,7 @@ from romae.dynamics import Climatology, EchoState, Persistence, PolynomialMap
 from romae.dynamics.recycled import Normal, Windows, horizons, refine
 from romae.dynamics.reservoir import BOUNDS, _Reservoir, _tanh
 from romae.dynamics.span import Span
-from romae.errors import OptionError
+from romae.errors import DataError, OptionError
 from romae.progress import silent
 
 PERIOD = 41
@@ -323,3 +323,20 @@ def test_arguments_that_cannot_be(make, message):
 def test_a_degree_with_too_many_monomials_says_so(make_cycle):
     with pytest.raises(OptionError, match=r"degree=12\): 18564 monomials of 6 variables"):
         PolynomialMap(12).fit(make_cycle(100, latent=6))
+
+
+def test_short_cases_get_a_shorter_warm_up(make_cycle):
+    """Forty steps are fewer than two contexts of 32: a quarter is taken, and it forecasts."""
+    cases = [make_cycle(40, start=n) for n in (0, 9, 17, 30)]
+    model = EchoState(60, **GIVEN)
+    model.fit(cases)
+    assert model.context == 10
+    whole = make_cycle(80, start=5)
+    found = model.forecast(whole[:12], 10)
+    spread = np.sqrt(whole.var("time").sum())
+    assert float(np.sqrt(((found - whole[12:22]) ** 2).sum("latent")).max() / spread) < 0.3
+    model.fit([make_cycle(200)])  # the same model, on more: what was asked for
+    assert model.context == 32
+    assert EchoState(20, context=6, **GIVEN).fit(make_cycle(40)).context == 6
+    with pytest.raises(DataError, match="9 steps"):
+        EchoState(20, **GIVEN).fit([make_cycle(9)])
