@@ -35,7 +35,7 @@ from romae.archive.wavelet import forward, inverse
 from romae.errors import ArchiveError
 
 ORDER = 6  # of the recurrence of each coefficient
-BLOCK = 4096  # points that are summed at a time
+BLOCK = 2048  # points that are summed at a time
 HEAD = struct.Struct("<I")
 
 
@@ -156,9 +156,11 @@ def _tall(eps: np.ndarray, ndim: int) -> np.ndarray:
 
 
 def _add(p: np.ndarray, q: np.ndarray, eps: np.ndarray) -> np.ndarray:
-    """p + 2 eps q, in place."""
+    """p + 2 eps q, in place, snapshot by snapshot: few have any q, and what is small stays near."""
     if q.any():
-        p += 2.0 * _tall(eps, p.ndim) * q
+        step = 2.0 * np.asarray(eps).reshape(-1, *(1,) * (p.ndim - 2))
+        for x, one in zip(p, q, strict=True):
+            x += step * one if one.any() else 0.0  # -0.0 becomes 0.0 in all of them
     return p
 
 
@@ -244,14 +246,29 @@ def combine(a: np.ndarray, modes: np.ndarray) -> np.ndarray:
 
 @compiled
 def sum_modes(a, modes, out):
+    """In the order of r; four at a time stay in registers between loading and storing a sum."""
     n, points = out.shape
+    rank = a.shape[1]
     for start in range(0, points, BLOCK):
         end = min(start + BLOCK, points)
         for t in range(n):
             row = out[t, start:end]
             row[:] = modes[0, start:end]
-            for r in range(a.shape[1]):
-                row += a[t, r] * modes[r + 1, start:end]
+            r = 0
+            while r + 4 <= rank:
+                a0, a1, a2, a3 = a[t, r], a[t, r + 1], a[t, r + 2], a[t, r + 3]
+                m0 = modes[r + 1, start:end]
+                m1 = modes[r + 2, start:end]
+                m2 = modes[r + 3, start:end]
+                m3 = modes[r + 4, start:end]
+                for k in range(row.shape[0]):
+                    row[k] = (((row[k] + a0 * m0[k]) + a1 * m1[k]) + a2 * m2[k]) + a3 * m3[k]
+                r += 4
+            while r < rank:
+                m = modes[r + 1, start:end]
+                for k in range(row.shape[0]):
+                    row[k] = row[k] + a[t, r] * m[k]
+                r += 1
 
 
 @compiled

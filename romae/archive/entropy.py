@@ -22,6 +22,7 @@ from romae.archive.rangecoder import (
     code_value,
     fresh,
     reader,
+    started,
     writer,
     written,
 )
@@ -31,57 +32,48 @@ LEVELS = 12  # of a quantised sum
 SAMPLE = 16384  # values on which the pace of learning is chosen
 
 
-@inlined
-def level(m):
-    """Level 0 .. 11 of a sum of magnitudes: 0, 1, 2, 3-4, 5-6, 7-9, 10-14, 15-23, 24-47, ..."""
-    if m < 3:
-        return m
-    if m < 5:
-        return 3
-    if m < 7:
-        return 4
-    if m < 10:
-        return 5
-    if m < 15:
-        return 6
-    if m < 24:
-        return 7
-    if m < 48:
-        return 8
-    if m < 128:
-        return 9
-    if m < 1024:
-        return 10
-    return 11
+def _levels() -> np.ndarray:
+    """Level 0 .. 11 of sums of magnitudes below 1025; of larger ones as of 1024."""
+    bounds = np.array([1, 2, 3, 5, 7, 10, 15, 24, 48, 128, 1024])
+    return np.searchsorted(bounds, np.arange(1025), side="right").astype(np.int32)
 
 
 @inlined
-def _context(M, now, was, i, j, k):
-    """Context of place (i, j, k) from |q| of this frame so far, and of the frame before."""
-    here = 2 * int(M[now, i, j, k - 1]) + 2 * int(M[now, i, j - 1, k])
-    here += int(M[now, i, j - 1, k - 1]) + int(M[now, i, j - 1, k + 1])
-    here += 2 * int(M[now, i - 1, j, k])
-    there = 2 * int(M[was, i, j, k]) + int(M[was, i, j, k + 1]) + int(M[was, i, j, k - 1])
-    there += int(M[was, i, j + 1, k]) + int(M[was, i, j - 1, k])
-    return level(here) * 12 + level(there)
+def _sums(M, now, was, i, j, levels, here, there):
+    """Of row (i, j): sums ``here`` but for |left|, and levels of the sums ``there``.
+
+    ``M``: magnitudes of both frames with a margin of zeros. Rows are views, so that the compiler
+    sees that no index is negative, and loops have no branches: they become vector instructions.
+    """
+    up = M[now, i, j - 1]
+    above = M[now, i - 1, j]
+    same = M[was, i, j]
+    below = M[was, i, j + 1]
+    over = M[was, i, j - 1]
+    for k in range(here.shape[0]):
+        here[k] = 2 * up[k + 1] + up[k] + up[k + 2] + 2 * above[k + 1]
+        there[k] = 2 * same[k + 1] + same[k + 2] + same[k] + below[k + 1] + over[k + 1]
+    for k in range(here.shape[0]):
+        there[k] = levels[min(there[k], 1024)]
 
 
-@tight
-def _code(buffer, state, q, P, Z, M):
+@inlined
+def _code(buffer, state, q, P, Z, M, levels, here, there, reading):
     """Code q (n, a, b, c) in place; 0 if the buffer is too small or ends too early."""
     n, na, nb, nc = q.shape
     slack = 256 + 64 * nc  # of bytes: no row needs more
+    at, how = started(state, reading)
     for t in range(n):
         now = t & 1
         was = 1 - now
         empty = 1
-        if int(state[3]) == 0:
+        if reading == 0:
             for i in range(na):
                 for j in range(nb):
                     for k in range(nc):
                         if q[t, i, j, k] != 0:
                             empty = 0
-        empty = code_bit(buffer, state, Z, 312, empty)
+        empty, at = code_bit(buffer, at, how, Z, 312, empty)
         if empty == 1:
             for i in range(na):
                 for j in range(nb):
@@ -90,23 +82,39 @@ def _code(buffer, state, q, P, Z, M):
             continue
         for i in range(na):
             for j in range(nb):
-                if int(state[3]) == 0:
-                    if int(state[2]) + slack > buffer.shape[0]:
-                        return 0
-                elif int(state[2]) > buffer.shape[0] + 16:
+                if at[2] + slack > buffer.shape[0] and (
+                    reading == 0 or at[2] > buffer.shape[0] + 16
+                ):
                     return 0
+                _sums(M, now, was, i + 1, j + 1, levels, here, there)
+                row = q[t, i, j]
+                left = 0
                 for k in range(nc):
-                    base = _context(M, now, was, i + 1, j + 1, k + 1) * 20
-                    v = code_value(buffer, state, P, Z, base, int(q[t, i, j, k]))
-                    q[t, i, j, k] = v
-                    M[now, i + 1, j + 1, k + 1] = min(abs(v), 1048576)
+                    level = int(levels[min(int(here[k]) + 2 * left, 1024)])
+                    base = (level * 12 + int(there[k])) * 20
+                    v, at = code_value(buffer, at, how, P, Z, base, int(row[k]))
+                    row[k] = v
+                    left = min(abs(v), 1048576)
+                    M[now, i + 1, j + 1, k + 1] = left
+    state[0], state[1], state[2] = at
     return 1
 
 
-def _tables(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Contexts, shared decisions, and magnitudes of two frames with a margin of zeros."""
+@tight
+def _read(buffer, state, q, P, Z, M, levels, here, there):
+    return _code(buffer, state, q, P, Z, M, levels, here, there, 1)
+
+
+@tight
+def _write(buffer, state, q, P, Z, M, levels, here, there):
+    return _code(buffer, state, q, P, Z, M, levels, here, there, 0)
+
+
+def _tables(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Contexts, shared decisions, magnitudes of two frames with a margin of zeros, and space."""
     M = np.zeros((2, shape[1] + 1, shape[2] + 2, shape[3] + 2), np.int32)
-    return fresh(LEVELS * LEVELS * PER), fresh(TAIL), M
+    here, there = np.empty((2, shape[3]), np.int32)
+    return fresh(LEVELS * LEVELS * PER), fresh(TAIL), M, _levels(), here, there
 
 
 def fourfold(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -143,7 +151,7 @@ def _encoded(q: np.ndarray, pace: int) -> bytes:
     capacity = q.size + 64 * q.shape[3] + 4096
     while True:
         buffer, state = writer(capacity, pace)
-        if _code(buffer, state, q, *_tables(q.shape)):
+        if _write(buffer, state, q, *_tables(q.shape)):
             return written(buffer, state)
         capacity *= 4
 
@@ -157,5 +165,5 @@ def decode_integers(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     if q.size:
         pace = data[0] % len(PACES) if data else 0
         buffer, state = reader(data[1:], pace)
-        check_end(data, state, bool(_code(buffer, state, q, *_tables(q.shape))))
+        check_end(data, state, bool(_read(buffer, state, q, *_tables(q.shape))))
     return q.reshape(shape)

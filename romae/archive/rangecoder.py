@@ -9,10 +9,13 @@ and hands out a byte whenever size falls below 2^32; a carry is rippled through 
 p, the probability of 0, is the mean of a fast and a slow running average in the decision's
 **context** i: P[i] = (fast, slow, count), 22 bits each; both start as plain averages (rate 1/n).
 
-One function codes both ways, so that encoder and decoder cannot differ: state[3] = 0 writes
-`bit` to `buffer`, state[3] = 1 ignores it and reads. All numbers stay within int64.
+One function codes both ways, so that encoder and decoder cannot differ: with reading = 0 it writes
+`bit` to `buffer`, with reading = 1 it ignores `bit` and reads. All numbers stay within int64.
 
-    state = low (writing) or number - low (reading), size, position in the buffer, direction
+    state = low (writing) or number - low (reading), size, position in the buffer, the two paces
+
+Loops keep at = (low, size, position) and how = (reading, the two paces) as tuples and hand them on:
+in an array they would be loaded and stored at every decision, which takes as long as the decision.
 
 Integers v are split into decisions in context `base`: zero? negative? then the octave of |v| in
 unary, the two highest of its lower bits in contexts of their own, and the rest at one bit each.
@@ -32,43 +35,73 @@ TAIL = 64 * 4 + 64  # decisions shared by all contexts: octaves' lower bits, hig
 
 
 @inlined
-def code_bit(buffer, state, P, i, bit):
-    """Code one decision in context i; returns it."""
+def started(state, reading):
+    """``at`` and ``how`` of a loop."""
+    at = (int(state[0]), int(state[1]), int(state[2]))
+    return at, (reading, int(state[3]), int(state[4]))
+
+
+@inlined
+def _expected(P, i, size, how):
+    """Averages in context i, bound between 0 and 1 for an interval of ``size``, rates."""
     fast = int(P[i, 0])
     slow = int(P[i, 1])
     count = int(P[i, 2])
-    low = int(state[0])
-    size = int(state[1])
+    _, quick, steady = how
     p = min(max((fast + slow) >> 7, 24), 65536 - 24)
-    bound = (size >> 16) * p
-    if int(state[3]) == 1:
-        bit = 0 if low < bound else 1
-        if bit == 1:
-            low -= bound
-    elif bit == 1:
-        low += bound
     if count < 1023:
         P[i, 2] = count + 1
-    rate = 131072 // (2 * count + 3)
-    quick = max(rate, int(state[4]))
-    steady = max(rate, int(state[5]))
+        rate = 131072 // (2 * count + 3)
+        quick = max(rate, quick)
+        steady = max(rate, steady)
+    return fast, slow, (size >> 16) * p, quick, steady
+
+
+@inlined
+def code_bit(buffer, at, how, P, i, bit):
+    """Code one decision in context i; returns it, and ``at``."""
+    low, size, place = at
+    fast, slow, bound, quick, steady = _expected(P, i, size, how)
+    if how[0] == 1:
+        bit = 0 if low < bound else 1
     if bit == 0:
         size = bound
         P[i, 0] = fast + (((4194303 - fast) * quick) >> 16)
         P[i, 1] = slow + (((4194303 - slow) * steady) >> 16)
     else:
         size -= bound
+        low = low - bound if how[0] == 1 else low + bound
         P[i, 0] = fast - ((fast * quick) >> 16)
         P[i, 1] = slow - ((slow * steady) >> 16)
-    _renew(buffer, state, low, size)
-    return bit
+    return bit, _renewed(buffer, low, size, place, how)
 
 
 @inlined
-def _renew(buffer, state, low, size):
-    """Carry, and bytes out or in until size has 33 bits again."""
-    place = int(state[2])
-    if int(state[3]) == 1:
+def code_even_bit(buffer, at, how, P, i, bit):
+    """The same for decisions that are hard to foresee: masks instead of a jump.
+
+    Processors guess jumps; a wrong guess takes longer than all of this.
+    """
+    low, size, place = at
+    fast, slow, bound, quick, steady = _expected(P, i, size, how)
+    if how[0] == 1:
+        bit = 0 if low < bound else 1
+    one = 0 - bit  # all bits set if bit is 1
+    zero = ~one
+    low = low - (bound & one) if how[0] == 1 else low + (bound & one)
+    size = (bound & zero) | ((size - bound) & one)
+    top = 4194303 & zero
+    part = ((((top - fast) ^ one) - one) * quick) >> 16  # (v ^ one) - one: v, or -v if bit is 1
+    P[i, 0] = fast + ((part ^ one) - one)
+    part = ((((top - slow) ^ one) - one) * steady) >> 16
+    P[i, 1] = slow + ((part ^ one) - one)
+    return bit, _renewed(buffer, low, size, place, how)
+
+
+@inlined
+def _renewed(buffer, low, size, place, how):
+    """``at`` after carry, and bytes out or in until size has 33 bits again."""
+    if how[0] == 1:
         while size < 4294967296:
             low <<= 8
             size <<= 8
@@ -88,60 +121,60 @@ def _renew(buffer, state, low, size):
             place += 1
             low = (low & 4294967295) << 8
             size <<= 8
-    state[0] = low
-    state[1] = size
-    state[2] = place
+    return low, size, place
 
 
 @inlined
-def code_raw(buffer, state, value, bits):
-    """Code ``bits`` bits of ``value`` at one bit each; returns them."""
+def code_raw(buffer, at, how, value, bits):
+    """Code ``bits`` bits of ``value`` at one bit each; returns them, and ``at``."""
     result = 0
     while bits > 0:
+        low, size, place = at
         k = min(bits, 16)
         bits -= k
-        low = int(state[0])
-        size = int(state[1]) >> k
-        if int(state[3]) == 1:
+        size >>= k
+        if how[0] == 1:
             part = min(low // size, (1 << k) - 1)
             low -= size * part
         else:
             part = (value >> bits) & ((1 << k) - 1)
             low += size * part
         result = (result << k) | part
-        _renew(buffer, state, low, size)
-    return result
+        at = _renewed(buffer, low, size, place, how)
+    return result, at
 
 
 @inlined
-def code_value(buffer, state, P, Z, base, v):
-    """Code v, |v| < 2^62, in the context whose decisions begin at P[base]; returns it."""
+def code_value(buffer, at, how, P, Z, base, v):
+    """Code v, |v| < 2^62, in the context of decisions from P[base] on; returns v, and ``at``."""
     m = abs(v)
-    if code_bit(buffer, state, P, base, 1 if m != 0 else 0) == 0:
-        return 0
-    negative = code_bit(buffer, state, P, base + 1, 1 if v < 0 else 0)
+    some, at = code_bit(buffer, at, how, P, base, 1 if m != 0 else 0)
+    if some == 0:
+        return 0, at
+    negative, at = code_even_bit(buffer, at, how, P, base + 1, 1 if v < 0 else 0)
     octave = 0  # |v| in [2^octave, 2^(octave + 1))
     while octave < 61:
         more = 1 if (m >> (octave + 1)) != 0 else 0
         if octave < 18:
-            more = code_bit(buffer, state, P, base + 2 + octave, more)
+            more, at = code_bit(buffer, at, how, P, base + 2 + octave, more)
         else:
-            more = code_bit(buffer, state, Z, 256 + octave, more)
+            more, at = code_bit(buffer, at, how, Z, 256 + octave, more)
         if more == 0:
             break
         octave += 1
-    low = m - (1 << octave)
+    rest = m - (1 << octave)
     read = 1
     if octave > 0:
-        bit = code_bit(buffer, state, Z, octave * 4, (low >> (octave - 1)) & 1)
+        bit, at = code_even_bit(buffer, at, how, Z, octave * 4, (rest >> (octave - 1)) & 1)
         read = 2 | bit
         if octave > 1:
-            second = code_bit(buffer, state, Z, octave * 4 + 1 + bit, (low >> (octave - 2)) & 1)
+            i = octave * 4 + 1 + bit
+            second, at = code_even_bit(buffer, at, how, Z, i, (rest >> (octave - 2)) & 1)
             read = (read << 1) | second
-            rest = octave - 2
-            if rest > 0:
-                read = (read << rest) | code_raw(buffer, state, low, rest)
-    return -read if negative == 1 else read
+            if octave > 2:
+                raw, at = code_raw(buffer, at, how, rest, octave - 2)
+                read = (read << (octave - 2)) | raw
+    return (-read if negative == 1 else read), at
 
 
 def fresh(contexts: int) -> np.ndarray:
@@ -153,14 +186,14 @@ def fresh(contexts: int) -> np.ndarray:
 
 def writer(capacity: int, pace: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Buffer and state to write; a caller watches state[2] against the capacity."""
-    return np.zeros(capacity, np.uint8), np.array([0, TOP - 1, 0, 0, *PACES[pace]], np.int64)
+    return np.zeros(capacity, np.uint8), np.array([0, TOP - 1, 0, *PACES[pace]], np.int64)
 
 
 def reader(data: bytes, pace: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Buffer and state to read ``data``; beyond its end there are zeros."""
     first = int.from_bytes(data[:5].ljust(5, b"\0"), "big")
     return np.frombuffer(bytearray(data), np.uint8), np.array(
-        [first, TOP - 1, 5, 1, *PACES[pace]], np.int64
+        [first, TOP - 1, 5, *PACES[pace]], np.int64
     )
 
 

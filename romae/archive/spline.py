@@ -28,7 +28,7 @@ from itertools import combinations
 import numpy as np
 
 from romae.archive.entropy import fourfold
-from romae.archive.interpolate import CONTEXTS, code_pass
+from romae.archive.interpolate import CONTEXTS, CROSS, ROWS, read_pass, sum_levels, write_pass
 from romae.archive.method import Method
 from romae.archive.pieces import Reader, Writer
 from romae.archive.rangecoder import PACES, PER, TAIL, check_end, fresh, reader, writer, written
@@ -75,11 +75,21 @@ def periodic(x: np.ndarray) -> int:
 class _Field:
     """One field (n, a, b, c) on its way in or out."""
 
-    def __init__(self, sizes: tuple[int, ...], mean: float, eps: float, setting: int, ends: int):
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        mean: float,
+        eps: float,
+        setting: int,
+        ends: int,
+        d: np.ndarray,
+        M: np.ndarray,
+    ):
         self.sizes, self.mean, self.eps, self.ends = sizes, mean, eps, ends
         self.alpha, self.beta = SETTINGS[setting]
-        count = int(np.prod(sizes))
-        self.d, self.M = np.zeros(count), np.zeros(count, np.uint16)
+        self.d, self.M = d, M
+        self.rows, self.cross = np.empty((ROWS, sizes[3])), np.empty((CROSS, sizes[3]), np.int32)
+        self.levels = sum_levels()
         self.P, self.Z = [fresh(CONTEXTS * PER) for _ in range(GROUPS)], fresh(TAIL)
 
     def passes(self) -> Iterator[tuple[int, tuple[int, ...], np.ndarray, float]]:
@@ -97,13 +107,16 @@ class _Field:
         state: np.ndarray,
         x: np.ndarray,
         step: tuple[int, np.ndarray, np.ndarray, float],
+        reading: bool = False,
     ) -> bool:
         """Code one pass with the weights given."""
         group, grid, weights, eps = step
-        P = self.P[group]
-        return bool(
-            code_pass(buffer, state, x, self.d, self.M, P, self.Z, grid, weights, self.mean, eps)
-        )
+        code_pass = read_pass if reading else write_pass
+        tables = (self.P[group], self.Z)
+        space = (self.rows, self.cross, self.levels)
+        values = (x, self.d, self.M)
+        done = code_pass(buffer, state, *values, *tables, grid, weights, self.mean, eps, *space)
+        return bool(done)
 
 
 def _encode(
@@ -114,7 +127,8 @@ def _encode(
     flat = x.reshape(-1)
     while True:
         buffer, state = writer(capacity, pace)
-        field = _Field(x.shape, mean, eps, setting, ends)
+        d, M = np.empty(x.size), np.empty(x.size, np.int32)
+        field = _Field(x.shape, mean, eps, setting, ends, d, M)
         chosen, codes, enough = [], [], True
         for group, S, grid, bound in field.passes():
             known = field.d.reshape(x.shape)
@@ -176,22 +190,22 @@ class Spline(Method):
         return bytes(out.data) + data, decoded.reshape(x.shape)
 
     def decode(self, payload: bytes, shape: tuple[int, ...], eps: np.ndarray) -> np.ndarray:
-        source, x = Reader(payload), np.empty(shape)
-        n, _, *space = shape
+        n, count, *space = shape
+        source, x = Reader(payload), np.empty((count, n, *space))
+        M = np.empty(x[0].size if count else 0, np.int32)
         for c, bound in enumerate(eps.tolist()):
             setting = source.number() - 1
             if setting < 0:
-                x[:, c] = source.real()
+                x[c] = source.real()
                 continue
             pace, setting = divmod(setting, len(SETTINGS))
             if pace >= len(PACES):
                 raise _damaged(f"setting {setting}")
             ends, mean = source.number(), source.real()
             side, data = source.block(), source.block()
-            field = _Field(fourfold((n, *space)), mean, bound, setting, ends)
-            _decode(field, side, data, pace)
-            x[:, c] = field.d.reshape(n, *space)
-        return x
+            sizes, d = fourfold((n, *space)), x[c].reshape(-1)
+            _decode(_Field(sizes, mean, bound, setting, ends, d, M), side, data, pace)
+        return x.swapaxes(0, 1)
 
 
 def _decode(field: _Field, side: bytes, data: bytes, pace: int) -> None:
@@ -211,7 +225,7 @@ def _decode(field: _Field, side: bytes, data: bytes, pace: int) -> None:
                 raise _damaged(f"{len(codes)} weights")
             weights = unpacked(codes[at : at + 2 * len(S)], S)
             at += 2 * len(S)
-        whole = whole and field.run(buffer, state, field.d, (group, grid, weights, bound))
+        whole = whole and field.run(buffer, state, field.d, (group, grid, weights, bound), True)
     check_end(data, state, whole)
 
 
