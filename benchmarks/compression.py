@@ -20,6 +20,7 @@ not included except for `auto`; `wall` has seconds by the clock.
 import argparse
 import contextlib
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -39,6 +40,7 @@ RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
 FOUR = ("cylinder", "ks", "decaying", "forced")
 LEARNED = ("coded-pod", "equation", "stencil")
 TRAJECTORIES = {"shallow": 4}
+NETWORK, LATENTS = ("cylinder",), 8  # data with rows by an autoencoder, and its size
 Coded = tuple[int, Callable[[], np.ndarray]]  # bytes, and how to decode
 Coder = Callable[[np.ndarray, np.ndarray], Coded]
 
@@ -147,8 +149,8 @@ def chunks(count: int, trajectories: int, length: int | None) -> Iterator[slice]
             yield slice(i, min(i + (length or each), stop))
 
 
-def by_method(method: object, trajectories: int, length: int | None) -> Coder:
-    """romae's chunks by one method, its side information counted."""
+def by_method(method: object, trajectories: int, length: int | None, folder: str = "") -> Coder:
+    """romae's chunks by one method, its side information counted; ``folder`` has a shared model."""
     from romae.archive.chunk import decode_chunk, encode_chunk
 
     def code(x: np.ndarray, eps: np.ndarray) -> Coded:
@@ -158,6 +160,7 @@ def by_method(method: object, trajectories: int, length: int | None) -> Coder:
 
         def decoded() -> np.ndarray:
             known = {method.name: type(method).from_bytes(method.to_bytes())}
+            known[method.name].settle(folder)
             parts = [np.stack(decode_chunk(d, known), axis=1) for d in data]
             return np.concatenate(parts)
 
@@ -209,6 +212,37 @@ def learned(name: str, x: np.ndarray, eps: np.ndarray) -> dict[str, object]:
             found[method.name] = method
             print(f"# {method.name}: learned in {time.perf_counter() - start:.1f} s", flush=True)
     return found
+
+
+@functools.cache
+def autoencoder(name: str, folder: str) -> str:
+    """Path of a `PODAutoencoder` fitted to the data ``name``, saved in ``folder``."""
+    import romae
+
+    start = time.perf_counter()
+    model = romae.PODAutoencoder(LATENTS, train=romae.TrainConfig(steps=3000, seed=0))
+    model.fit(romae.open_snapshots(dataset(name, load(name))))
+    print(f"# autoencoder: {time.perf_counter() - start:.1f} s", flush=True)
+    model.save(path := os.path.join(folder, "model.rom"))
+    return path
+
+
+def network(name: str, shared: bool, folder: str) -> Coder:
+    """An autoencoder's decode as predictor, its weights in the archive or beside it."""
+    import romae
+    from romae.archive.network_fit import fit_network
+    from romae.archive.parent import Parent
+
+    def code(x: np.ndarray, eps: np.ndarray) -> Coded:
+        model = romae.load(path := autoencoder(name, folder))
+        runs = [x[s].astype(np.float64) for s in chunks(len(x), 1, 64)]
+        parent = Parent.of(model, path, Path(folder)) if shared else None
+        method = fit_network(model, runs, eps, 1.0, parent)
+        if parent:
+            print(f"# the shared model has {parent.nbytes} bytes", flush=True)
+        return by_method(method, 1, 64, folder)(x, eps)
+
+    return code
 
 
 def dataset(name: str, x: np.ndarray):  # type: ignore[no-untyped-def]
@@ -316,6 +350,11 @@ def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray
     for length in (None, 64):
         row = f"romae spline {length or 'whole'}"
         yield row, x, eps, lambda n=length: by_method(Spline(), cases, n)
+    if name in NETWORK:
+        folder = tempfile.mkdtemp()
+        for shared in (False, True):
+            row = f"romae network{' shared' if shared else ''} 64"
+            yield row, x, eps, lambda s=shared: network(name, s, folder)
     quarter = len(x) // 4
     for part, y, k in (("", x, cases), ("quarter ", x[quarter:], max(1, cases - 1))):
         known = Learned(name, x[:quarter] if part else x, eps)
