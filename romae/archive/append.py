@@ -25,7 +25,9 @@ import numpy as np
 
 from romae.archive.bound import KINDS, Given, measure_ranges, stored_dtypes
 from romae.archive.choose import classes
+from romae.archive.labels import write_labels
 from romae.archive.plan import (
+    VERSION,
     Plan,
     chunk_range,
     digest,
@@ -34,8 +36,8 @@ from romae.archive.plan import (
     write_arrays,
 )
 from romae.archive.reading import Archive
-from romae.archive.store import ARCHIVE, LABELS, PLAN, SIDE, put_file
-from romae.archive.template import make_template, write_template
+from romae.archive.store import ARCHIVE, PLAN, SIDE, put_file
+from romae.archive.template import make_template
 from romae.errors import DataError, OptionError
 from romae.fields.snapshots import Snapshots
 
@@ -163,7 +165,7 @@ def _fill(
     folder: Path, snapshots: Snapshots, old: Archive, request: dict[str, Any]
 ) -> dict[str, Any]:
     facts, template = old.facts, make_template(snapshots)
-    lost = write_template(template.groups, folder / ARCHIVE / LABELS)
+    lost = write_labels(template.groups, folder / ARCHIVE)
     write_arrays(folder / ARCHIVE, snapshots, old.chunk)
     _link_chunks(folder / ARCHIVE, snapshots, old)
     sides = [n.removeprefix(f"{SIDE}/") for n in facts["files"] if n.startswith(f"{SIDE}/")]
@@ -174,6 +176,7 @@ def _fill(
     variables = _variables(snapshots, old)
     values = sum(d.itemsize for d in old.dtypes) * int(np.prod(old.shape))
     grown = {
+        "version": VERSION,
         "variables": {n: {**v, "dims": template.dims[n]} for n, v in variables.items()},
         "lengths": list(snapshots.lengths),
         "case_dim": template.case_dim,

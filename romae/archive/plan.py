@@ -44,11 +44,11 @@ import numpy as np
 
 from romae.archive import choose
 from romae.archive.bound import Bound, measure_ranges, stored_dtypes
+from romae.archive.labels import write_labels
 from romae.archive.method import Method
 from romae.archive.store import (
     ARCHIVE,
     CODED,
-    LABELS,
     OLD,
     PLAN,
     SIDE,
@@ -57,12 +57,12 @@ from romae.archive.store import (
     put_file,
     sha256,
 )
-from romae.archive.template import make_template, write_template
+from romae.archive.template import make_template
 from romae.errors import ArchiveError, PathExistsError
 from romae.fields.snapshots import Snapshots
 from romae.files import _fsync_tree, _remove, _sibling, _sweep
 
-VERSION = 1  # of the container
+VERSION = 2  # of the container; 1: labels always in a folder, stencils with plain weights
 KEY_FRAMES = 64  # snapshots of a chunk: more where they are small, fewer where they are large
 KEY_BYTES = 2**20  # 50 ms of the slowest decoder
 CHUNK_BYTES = 64 * 2**20  # what a process holds, several times over
@@ -250,7 +250,7 @@ def _fill(
     ranges = measure_ranges(snapshots, dtypes)
     eps, targets = bound.eps(ranges), bound.targets(ranges)
     template = make_template(snapshots)
-    lost = write_template(template.groups, folder / ARCHIVE / LABELS)
+    lost = write_labels(template.groups, folder / ARCHIVE)
     methods = choose.candidates(snapshots, eps, model, request["chunk"], dtypes)
     sides = {m.name: side for m in methods if (side := m.to_bytes())}
     tools = {m.name: tool for m in methods if (tool := m.tools())}

@@ -24,7 +24,17 @@ from romae.archive.finish import read_manifest
 from romae.archive.method import Method
 from romae.archive.parent import Parent
 from romae.archive.plan import Item, chunk_items, chunk_range
-from romae.archive.store import LABELS, MANIFEST, SIDE, PathLike, Store, chunk_name, sha256, unseal
+from romae.archive.store import (
+    LABELS,
+    LABELS_FILE,
+    MANIFEST,
+    SIDE,
+    PathLike,
+    Store,
+    chunk_name,
+    sha256,
+    unseal,
+)
 from romae.archive.times import case_times
 from romae.errors import ArchiveError, OptionError
 
@@ -230,9 +240,14 @@ class Archive:
         from zarr.core.buffer import default_buffer_prototype
         from zarr.storage import MemoryStore
 
+        from romae.archive.labels import unpack_files
+
         prefix, make = f"{LABELS}/", default_buffer_prototype().buffer.from_bytes
         names = [n for n in self.facts["files"] if n.startswith(prefix)]
-        return MemoryStore({n.removeprefix(prefix): make(self.checked(n)) for n in names})
+        files = {n.removeprefix(prefix): self.checked(n) for n in names}
+        if LABELS_FILE in self.facts["files"]:
+            files = unpack_files(self.checked(LABELS_FILE))
+        return MemoryStore({n: make(data) for n, data in files.items()})
 
     def place(self, item: Item) -> str:
         """Which chunk that is, in words: ``chunk 3 of case 0, snapshots 192 to 255``."""

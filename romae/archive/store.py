@@ -1,7 +1,7 @@
 """Where the bytes of an archive lie: a folder, or one ZIP file that holds the same files.
 
     romae.json               manifest, written last; every version begins it alike
-    labels/                  coordinates and other variables: a Zarr v3 group
+    labels.bin, or labels/   coordinates and other variables: a Zarr v3 group, packed if it is small
     coded/<case>/c.<i>.0...  chunk i: our payload, then its crc32c (4 bytes, little-endian)
     side/<method>.bin        what a method needs beyond its chunks
 
@@ -27,6 +27,7 @@ from romae.files import is_archive
 
 MANIFEST = BUNDLE_FILE
 CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
+LABELS_FILE = "labels.bin"  # all of a small group of labels
 TOOLS = ".tools"  # ending of what a method needs to encode only; the unfinished archive has it
 ARCHIVE, TEMPORARY, OLD = "archive", "temporary", "old"  # in an unfinished archive, see plan
 CRC_BYTES = 4

@@ -53,6 +53,32 @@ def test_the_ratio_counts_every_byte(tmp_path, make_waves, files):
     assert report.ratio == pytest.approx(make_waves().u.nbytes * 2 / total, abs=1e-4)
 
 
+@pytest.mark.parametrize("points", [0, 10_000])
+def test_small_labels_are_one_file_and_large_ones_a_folder(tmp_path, make_waves, files, points):
+    data = make_waves()
+    data["area"] = ("cell", np.random.default_rng(0).uniform(size=points))
+    romae.compress(data, tmp_path / "a.romae", rel=1e-3)
+    names = {n for n in files(tmp_path / "a.romae") if n.startswith("labels")}
+    assert (names == {"labels.bin"}) == (points == 0)
+    assert ("labels/area/c/0" in names) == (points > 0)
+    back = xr.open_dataset(tmp_path / "a.romae")
+    xr.testing.assert_identical(back.drop_vars(["u", "p"]), data.drop_vars(["u", "p"]))
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "points", "expected"),
+    [(40, 16, 40), (5000, 16, 5000), (40_000, 16, 16_384), (200, 2**14, 64), (70, 2**19, 32)],
+)
+def test_the_default_chunk_has_a_mebibyte_or_64_snapshots(snapshots, points, expected):
+    """Of float32; never above 64 MiB, nor longer than the data."""
+    from romae.archive.plan import chunk_length
+
+    u = np.broadcast_to(np.float32(1.0), (snapshots, points))
+    found = romae.open_snapshots(xr.Dataset({"u": (("time", "x"), u)}))
+    assert chunk_length(found, None) == expected
+    assert chunk_length(found, 7) == 7
+
+
 DTYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "uint8", "uint16", "int64"]
 
 

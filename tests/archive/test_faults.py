@@ -148,9 +148,9 @@ def test_a_missing_side_file_is_named(tmp_path):
 
 
 def test_damaged_coordinates_are_refused(archive):
-    part = archive / "labels" / "x" / "c" / "0"
+    part = archive / "labels.bin"
     part.write_bytes(flip(part.read_bytes(), 300))
-    with pytest.raises(ArchiveError, match="'labels/x/c/0' is damaged"):
+    with pytest.raises(ArchiveError, match=r"'labels\.bin' is damaged"):
         xr.open_dataset(archive)
     assert len(Archive(archive).read(0, 40)) == 2
 
