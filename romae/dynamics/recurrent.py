@@ -71,7 +71,9 @@ class _Recurrent(Trained):
     ) -> np.ndarray:
         from romae.dynamics.loops import recurrent
 
-        return recurrent(history, x, steps, *weights)
+        A, b, *gates, W_out = weights
+        single = [w.astype(np.float32) for w in gates]  # as they were trained: nothing is lost
+        return recurrent(history, x, steps, A, b, *single, W_out)
 
 
 class GRU(_Recurrent):

@@ -8,7 +8,7 @@ nothing better is found: on the held-out tail it is never worse than a linear mo
 record of ``history`` has the error of that start, ``linear``, beside its own.
 
 Training is that of :mod:`romae.dynamics.unrolled`, in float32; a forecast is one compiled loop
-in float64 (:mod:`romae.dynamics.loops`).
+with states in float64 (:mod:`romae.dynamics.loops`).
 """
 
 from abc import abstractmethod
