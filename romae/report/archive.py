@@ -171,13 +171,20 @@ def method_rows(about: Archived) -> dict[str, Any]:
             "",
             lambda v: f"{v:,.0f}".replace(",", " ") if v == v else "-",
         ),
-        ("ratio", f"ratio of {tried}", "", lambda v: f"{v:.3g}" if v == v else "-"),
+        ("ratio", f"ratio of {tried}", "", _times),
         ("side", "learned once", "", bytes_text),
         ("chunks", "chunks of the archive", f"of {examined.attrs['chunks']}", "{:.0f}".format),
     ]
     table = table_of(frame, columns)
     table["heads"][0]["name"] = "method"
     return table
+
+
+def _times(ratio: float) -> str:
+    """Three digits, and no exponent: 20.5, 1230."""
+    if ratio != ratio:
+        return "-"
+    return f"{ratio:.3g}" if ratio < 100 else f"{ratio:.0f}"
 
 
 def _bounds(facts: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from romae.report.figures.fields import SPAN, Layouts
 from romae.report.figures.maps import draw, field_norm, views
 from romae.report.figures.style import DIVERGING, PALETTE, WIDTH, label, new_figure, styled
 
+BARS = 1.45  # inches below and above a row of pictures: title, axis, colour bars
+
 if TYPE_CHECKING:
     from romae.archive import Archive
 
@@ -41,7 +43,7 @@ def archived_field(
     stamps = times.values[first : last + 1].astype(float) if number else np.arange(first, last + 1)
     unit = str(times.attrs.get("units", "")) if number else "index"
     pictures = views(layout, stamps, unit)
-    height = sum((WIDTH - 1.3) / 3 * v.aspect + 0.95 for v in pictures)
+    height = sum((WIDTH - 1.3) / 3 * v.aspect + BARS for v in pictures)
     shape: Layouts = "compressed" if pictures[0].equal else "constrained"
     figure = new_figure(min(height, 14.0), layout=shape)
     grid = figure.subplots(len(pictures), 3, squeeze=False, sharex="row", sharey="row")
@@ -90,5 +92,5 @@ def archive_errors(examined: xr.Dataset) -> Figure:
         "bound", (1, 1), (4, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
         va="top", fontsize=8,
     )  # fmt: skip
-    ax.legend(loc="upper left", ncols=2)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.08, 1.0))  # right of the bound
     return figure
