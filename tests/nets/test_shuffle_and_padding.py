@@ -72,6 +72,22 @@ def test_padding_is_that_of_numpy_axis_by_axis(axes):
     np.testing.assert_array_equal(pad_axes(x, widths, periodic).numpy(), expected)
 
 
+@given(axes=padded_axes)
+@settings(deadline=None)
+def test_the_derivative_of_padding_is_its_transpose(axes):
+    """<g, P x> = <P^T g, x> for the linear map P, and so again for the derivative itself."""
+    widths, periodic = [(a, b) for _, a, b, _ in axes], [p for *_, p in axes]
+    x = torch.randn(2, 3, *(n for n, *_ in axes), dtype=torch.float64, requires_grad=True)
+    y = pad_axes(x, widths, periodic)
+    np.testing.assert_array_equal(y.detach(), pad_axes(x.detach(), widths, periodic))
+    g = torch.randn_like(y, requires_grad=True)
+    (dx,) = torch.autograd.grad(y, x, g, create_graph=True)
+    torch.testing.assert_close((dx * x).sum(), (g * y).sum())
+    v = torch.randn_like(x)
+    (twice,) = torch.autograd.grad(dx, g, v)
+    torch.testing.assert_close(twice, pad_axes(v, widths, periodic))
+
+
 def test_gradients_pass_through_wide_padding():
     x = torch.ones(1, 1, 3, requires_grad=True)
     pad_axes(x, [(4, 4)], [True]).sum().backward()

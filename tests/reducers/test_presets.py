@@ -11,9 +11,11 @@ from romae.reducers import (
     POD,
     VAE,
     VQVAE,
+    ConditionalAutoencoder,
     ContractiveAutoencoder,
     PODAutoencoder,
     RankFindingAutoencoder,
+    SequenceAutoencoder,
     SparseAutoencoder,
     TrainConfig,
 )
@@ -107,6 +109,38 @@ def test_comparisons_show_every_size(nested):
     whole, data = nested
     result = romae.compare([whole, POD(3).fit(data)], data, on_leak="flag")
     assert sorted(result.latent.values.tolist()) == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "flow"), [("sequence", "line"), ("sequence", "family"), ("conditional", "family")]
+)
+@pytest.mark.parametrize("bottleneck", [parts.Ordered(), parts.RankFinding()], ids=str)
+def test_truncation_with_windows_and_parameters(kind, flow, bottleneck, flows, tmp_path):
+    """The latents that are left out are zero for the network, windows and parameters stay."""
+    data = flows[flow]()
+    make = {
+        "sequence": lambda: SequenceAutoencoder(
+            3, window=4, width=8, bottleneck=bottleneck, train=SHORT
+        ),
+        "conditional": lambda: ConditionalAutoencoder(
+            3, hidden=(8,), bottleneck=bottleneck, train=SHORT
+        ),
+    }
+    whole = make[kind]().fit(data, device="cpu")
+    z = whole.encode(data)
+    short = whole.truncate(2)
+    assert short.latent == 2
+    assert short.encode(data).equals(z[..., :2])
+    zeroed = z.copy()
+    zeroed[..., 2:] = 0
+    back = short.decode(z[..., :2])
+    assert back.identical(whole.decode(zeroed))
+    assert not np.allclose(back.u, whole.decode(z).u, atol=1e-4)  # the third says something
+    opened = load(short.save(tmp_path / "short.rom"))
+    assert opened.encode(data).identical(short.encode(data))
+    assert opened.decode(z[..., :2]).identical(back)
+    result = romae.compare(whole, data, rates="skip", on_leak="flag")
+    assert sorted(result.latent.values.tolist()) == [1, 2, 3]
 
 
 def test_latents_without_order_are_not_truncated(flows):
