@@ -2,7 +2,8 @@
 
     report/index.html            everything on one page, nothing fetched
     report/figures/NAME.svg .png
-    report/data/comparison.csv .json .nc, forecasts.csv .json .nc, archive.json, provenance.json
+    report/data/comparison.csv .json .nc, forecasts.csv .json .nc,
+                                 statistics.nc, calibration.nc, archive.json, provenance.json
 
 Written under a temporary name and renamed: there is a whole report or none.
 """
@@ -19,6 +20,7 @@ from romae.compare import write_comparison
 from romae.fields import Snapshots, open_snapshots
 from romae.files import atomic_directory
 from romae.report.archive import Archived, archive_section
+from romae.report.beyond import calibration_section, long_run_section
 from romae.report.dynamics import dynamics_section
 from romae.report.page import Section, facts, render
 from romae.report.provenance import collect_provenance
@@ -36,6 +38,8 @@ def write_report(
     test: Any,
     forecasts: xr.Dataset | None = None,
     choices: Mapping[str, xr.Dataset] | None = None,
+    statistics: xr.Dataset | None = None,
+    calibration: xr.Dataset | None = None,
     archived: Archived | None = None,
     provenance: Mapping[str, Any] | None = None,
     title: str = "Reduced-order models compared",
@@ -45,7 +49,9 @@ def write_report(
 
     ``comparison`` and ``forecasts`` are what :func:`romae.compare` and
     :func:`romae.compare_forecasts` returned for ``models`` and ``test``; ``choices`` maps names to
-    what :func:`romae.compare_dynamics` returned; ``archived`` is an archive that was compared with
+    what :func:`romae.compare_dynamics` returned; ``statistics`` is what
+    :func:`romae.compare_statistics` and ``calibration`` what
+    :func:`romae.compare_ensembles` returned; ``archived`` is an archive that was compared with
     its source; ``provenance`` is shown
     beside what :func:`collect_provenance` finds. What is missing (no POD, no training curve, no
     forecasts) is left out.
@@ -59,6 +65,10 @@ def write_report(
         sections = [s for s in maker.make() if s.figures or s.tables]
         for name, ranking in (choices or {}).items():
             sections.insert(-1, dynamics_section(ranking, folder / "figures", name))
+        if statistics is not None:
+            sections.insert(-1, long_run_section(statistics, folder / "figures"))
+        if calibration is not None:
+            sections.insert(-1, calibration_section(calibration, folder / "figures"))
         if archived is not None:
             sections.insert(-1, archive_section(archived, folder / "figures"))
         origin = {**collect_provenance(), **dict(provenance or {})}
@@ -75,6 +85,9 @@ def write_report(
         write_comparison(comparison, data)
         if forecasts is not None:
             write_comparison(forecasts, data, name="forecasts")
+        for name, dataset in (("statistics", statistics), ("calibration", calibration)):
+            if dataset is not None:
+                dataset.to_netcdf(data / f"{name}.nc", engine="netcdf4")
         if archived is not None:
             text = json.dumps(archived.to_dict(), indent=2, default=str)
             (data / "archive.json").write_text(text + "\n", encoding="utf-8")

@@ -113,6 +113,13 @@ class Forecast:
     steps: int = 100
     starts: int = 20
     threshold: float = 0.4  # of the NRMSE, for the valid prediction time
+    long_run: int | None = None  # steps of rollouts whose statistics are compared with the data's
+    ensemble: int | None = None  # members of ensembles whose spread is compared with their error
+
+    def __post_init__(self) -> None:
+        for key, least in (("long_run", 8), ("ensemble", 2)):
+            if getattr(self, key) is not None:
+                check_whole(f"study [forecast].{key}", getattr(self, key), least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from romae.fields.series import open_series, split_series
 from romae.files import atomic_directory
 from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
 from romae.study.archive import archive_step
+from romae.study.beyond import beyond_errors
 from romae.study.config import AUTO, DynamicsSpec, ReducerSpec, Study
 from romae.study.ledger import Step, key_of
 
@@ -297,10 +298,13 @@ class Plan:
             inputs=self.inputs[2],
             resample=self.study.data.resample,
         )
+        beyond = beyond_errors(models, test, found, wanted, self.study.data.resample)
         told = [f"{name} {m.horizon}" for name, m in models.items() if m.horizon is not None]
         found.attrs["horizons"] = "\n".join(told)
         with self._folder("forecast", "forecasts.nc") as folder:
             write_comparison(found, folder, name="forecasts")
+            for name, dataset in beyond.items():
+                dataset.to_netcdf(folder / f"{name}.nc", engine="netcdf4")
 
     def _folder(self, name: str, marker: str) -> Any:
         return atomic_directory(self.folder / name, overwrite=True, marker=marker)

@@ -25,6 +25,8 @@ def make_report(plan: "Plan") -> None:
         test=plan.parts[2],
         forecasts=forecasts,
         choices=plan.choices(),
+        statistics=_read_if(plan.forecast_step.output / "statistics.nc"),
+        calibration=_read_if(plan.forecast_step.output / "calibration.nc"),
         archived=read_archived(plan) if study.archive is not None else None,
         provenance=provenance(plan),
         title=study.report.title or study.name,
@@ -52,6 +54,10 @@ def _said(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _said(v) for k, v in value.items() if v is not None and v not in ({}, [])}
     return [_said(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _read_if(path: Path) -> "xr.Dataset | None":
+    return _read(path) if path.exists() else None
 
 
 def _read(path: Path) -> "xr.Dataset":

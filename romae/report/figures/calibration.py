@@ -6,6 +6,8 @@ from matplotlib.figure import Figure
 
 from romae.report.figures.style import PALETTE, label, new_figure, styled
 
+FLAT = 0.05  # of the error: a smaller spread is drawn on a logarithmic axis
+
 
 @styled
 def ensemble_calibration(calibration: xr.Dataset, *, field: str | None = None) -> Figure:
@@ -23,7 +25,10 @@ def ensemble_calibration(calibration: xr.Dataset, *, field: str | None = None) -
     left.plot(time, one["skill"], color="black", label="error of the mean (skill)")
     left.plot(time, one["spread"], color=PALETTE[0], label="spread")
     left.plot(time, one["crps"], color=PALETTE[1], ls="--", label="CRPS")
-    left.set_ylim(bottom=0)
+    if 0 < float(one["spread"].max()) < FLAT * float(one["skill"].min()):
+        left.set_yscale("log")  # or the spread would lie on the axis
+    else:
+        left.set_ylim(bottom=0)
     left.set_xlim(time[0], time[-1])
     name = "lead time" if axis == "lead" else axis
     left.set_xlabel(label(name, str(along.attrs.get("units", ""))))

@@ -4,10 +4,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from romae.report.figures.style import PALETTE, label, new_figure, styled
 
 BASELINES = {"persistence": ("0.55", "--"), "climatology": ("0.55", ":")}
+DASHES = ["-", "--", "-.", ":"]
+DULL = ("climatology", "persistence")  # one state: spikes that hide the rest of a density
 MARKS = {"persistence": "x", "climatology": "+"}
 
 
@@ -43,28 +46,29 @@ def long_run(statistics: xr.Dataset, *, field: str | None = None) -> Figure:
 
 
 def _looks(statistics: xr.Dataset) -> dict[str, tuple[str, str]]:
-    free = iter(PALETTE * 3)
+    """Colour and dashes by model: curves that lie on one another are all seen."""
+    free = iter(zip(PALETTE * 3, DASHES * 6, strict=False))
     found = {}
     for name, kind in zip(statistics["model"].values, statistics["kind"].values, strict=True):
         if kind == "data":
             found[str(name)] = ("black", "-")
         else:
-            found[str(name)] = BASELINES.get(str(name)) or (next(free), "-")
+            found[str(name)] = BASELINES.get(str(name)) or next(free)
     return found
 
 
 def _pdf(ax: Axes, one: xr.Dataset, looks: dict[str, tuple[str, str]], field: str) -> None:
     x = one["value"].values
-    shown = [n for n in looks if n != "climatology"]  # a spike that hides the rest
+    shown = [n for n in looks if n not in DULL]
     for name in shown:
         y = one["pdf"].sel(model=name).values
         colour, line = looks[name]
         first = name == next(iter(looks))
         ax.plot(x, np.where(y > 0, y, np.nan), line, color=colour, lw=2.2 if first else 1.2,
                 alpha=0.9, label=name, zorder=1 if first else 2)  # fmt: skip
-    if "climatology" in looks:
-        colour, line = looks["climatology"]
-        ax.plot([], [], line, color=colour, lw=1.2, label="climatology")
+    for name in (n for n in looks if n in DULL):
+        colour, line = looks[name]
+        ax.plot([], [], line, color=colour, lw=1.2, label=name)
     truth = one["pdf"].isel(model=0).values
     inside = np.flatnonzero(one["pdf"].sel(model=shown).values.max(0) > 1e-4 * truth.max())
     ax.set_xlim(x[inside[0]], x[inside[-1]])
@@ -84,6 +88,10 @@ def _power(ax: Axes, power: xr.DataArray, dim: str, looks: dict[str, tuple[str, 
                     lw=2.2 if truth else 1.2, alpha=0.9, zorder=1 if truth else 2)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
+    if x[-1] < 20 * x[0]:  # few decades: ticks at 1, 2, 5, as numbers
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     top = float(np.nanmax(power.isel(model=0).values[1:]))
     low = float(np.nanmin(np.where(power.isel(model=0).values > 0, power.isel(model=0), np.nan)))
     ax.set_ylim(max(low / 10, 1e-10 * top), 5 * top)
