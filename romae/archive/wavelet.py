@@ -34,57 +34,66 @@ def levels(space: tuple[int, ...]) -> list[tuple[int, ...]]:
 def forward(x: np.ndarray, axes: int) -> np.ndarray:
     """Coefficients of ``x`` (..., *space) with ``axes`` axes of space, smooth ones first."""
     y = np.array(x, np.float64)
-    for box in levels(y.shape[y.ndim - axes :]):
-        corner: Any = (..., *map(slice, box))
-        part = y[corner]
-        for axis, n in enumerate(box):
-            if n >= SHORTEST:
-                view = np.moveaxis(part, axis - axes, -1)
-                view[...] = _split(view)
+    boxes = levels(y.shape[y.ndim - axes :])
+    for one in y if y.ndim > axes else [y]:  # one by one: what is at work stays in the cache
+        for box in boxes:
+            corner: Any = (..., *map(slice, box))
+            part = one[corner]
+            for axis, n in enumerate(box):
+                if n >= SHORTEST:
+                    _split(np.moveaxis(part, axis - axes, 0))
     return y
 
 
 def inverse(y: np.ndarray, axes: int) -> np.ndarray:
     """The field of coefficients ``y``."""
     x = np.array(y, np.float64)
-    for box in reversed(levels(x.shape[x.ndim - axes :])):
-        corner: Any = (..., *map(slice, box))
-        part = x[corner]
-        for axis in reversed(range(axes)):
-            if box[axis] >= SHORTEST:
-                view = np.moveaxis(part, axis - axes, -1)
-                view[...] = _join(view)
+    boxes = levels(x.shape[x.ndim - axes :])
+    for one in x if x.ndim > axes else [x]:
+        for box in reversed(boxes):
+            corner: Any = (..., *map(slice, box))
+            part = one[corner]
+            for axis in reversed(range(axes)):
+                if box[axis] >= SHORTEST:
+                    _join(np.moveaxis(part, axis - axes, 0))
     return x
 
 
-def _neighbours(s: np.ndarray, count: int, left: bool) -> np.ndarray:
-    """Sum of the two neighbours: of details among s (left=False), of smooth among d (left=True)."""
-    if left:  # s_i has d_(i-1), d_i; mirrored at both ends
-        padded = np.concatenate([s[..., :1], s, s[..., -1:]], axis=-1)
-    else:  # d_i has s_i, s_(i+1)
-        padded = np.concatenate([s, s[..., -1:]], axis=-1)
-    total: np.ndarray = padded[..., :count] + padded[..., 1 : count + 1]
-    return total
+def _lift(to: np.ndarray, factor: float, other: np.ndarray, left: bool) -> None:
+    """to += factor * (sum of the two neighbours in ``other``), along the first axis, in place.
+
+    Details have s_i, s_(i+1) beside them (left=False), smooth values d_(i-1), d_i (left=True);
+    mirrored at the ends. Whole slices: what lies behind the first axis stays in its order in memory.
+    """
+    n, m = len(to), len(other)
+    if left:
+        inner = min(n, m)
+        to[1:inner] += factor * (other[: inner - 1] + other[1:inner])
+        to[:1] += factor * (other[:1] + other[:1])
+        if n > m:
+            to[m:] += factor * (other[-1:] + other[-1:])
+    else:
+        inner = min(n, m - 1)
+        to[:inner] += factor * (other[:inner] + other[1 : inner + 1])
+        if n > inner:
+            to[inner:] += factor * (other[-1:] + other[-1:])
 
 
-def _split(x: np.ndarray) -> np.ndarray:
-    s, d = x[..., ::2].copy(), x[..., 1::2].copy()
-    ns, nd = s.shape[-1], d.shape[-1]
-    d += A * _neighbours(s, nd, False)
-    s += B * _neighbours(d, ns, True)
-    d += C * _neighbours(s, nd, False)
-    s += D * _neighbours(d, ns, True)
-    return np.concatenate([s * SCALE, d / SCALE], axis=-1)
+def _split(x: np.ndarray) -> None:
+    s, d = x[::2].copy("K"), x[1::2].copy("K")
+    _lift(d, A, s, False)
+    _lift(s, B, d, True)
+    _lift(d, C, s, False)
+    _lift(s, D, d, True)
+    np.multiply(s, SCALE, out=x[: len(s)])
+    np.divide(d, SCALE, out=x[len(s) :])
 
 
-def _join(y: np.ndarray) -> np.ndarray:
-    ns = (y.shape[-1] + 1) // 2
-    s, d = y[..., :ns] / SCALE, y[..., ns:] * SCALE
-    nd = d.shape[-1]
-    s = s - D * _neighbours(d, ns, True)
-    d = d - C * _neighbours(s, nd, False)
-    s = s - B * _neighbours(d, ns, True)
-    d = d - A * _neighbours(s, nd, False)
-    x = np.empty_like(y)
-    x[..., ::2], x[..., 1::2] = s, d
-    return x
+def _join(y: np.ndarray) -> None:
+    ns = (len(y) + 1) // 2
+    s, d = y[:ns] / SCALE, y[ns:] * SCALE
+    _lift(s, -D, d, True)
+    _lift(d, -C, s, False)
+    _lift(s, -B, d, True)
+    _lift(d, -A, s, False)
+    y[::2], y[1::2] = s, d
