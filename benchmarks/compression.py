@@ -4,6 +4,7 @@
     python benchmarks/compression.py ks shallow --bounds 1e-3
     python benchmarks/compression.py --missing             # only rows not measured yet
     python benchmarks/compression.py --table               # print what has been measured
+    python benchmarks/compression.py --speed               # MB/s by the clock; an idle machine
 
 Every row of one data set and bound comes from one run. A ratio is float32 bytes over *all* bytes:
 chunks with their headers, weights, modes, and for `auto` every file of the archive. The bound is
@@ -39,6 +40,7 @@ from compression_data import MAKERS, PERIODIC, load
 RESULTS = Path(__file__).parent / "results" / "compression.jsonl"
 FOUR = ("cylinder", "ks", "decaying", "forced")
 LEARNED = ("coded-pod", "equation", "stencil")
+BOUNDS, ENDS = (1e-2, 1e-3, 1e-4), ("64", "whole")
 TRAJECTORIES = {"shallow": 4}
 NETWORK, LATENTS = ("cylinder",), 8  # data with rows by an autoencoder, and its size
 Coded = tuple[int, Callable[[], np.ndarray]]  # bytes, and how to decode
@@ -263,8 +265,8 @@ def dataset(name: str, x: np.ndarray):  # type: ignore[no-untyped-def]
     return xr.Dataset(fields, coords)
 
 
-def auto(name: str, rel: float, length: int | None) -> Coder:
-    """`romae.compress(..., model="auto")`, all files of the archive counted."""
+def auto(name: str, rel: float, length: int | None, keep: bool = False) -> Coder:
+    """`romae.compress(..., model="auto")`, all files counted; ``keep``: decode more than once."""
     import xarray as xr
 
     import romae.archive
@@ -279,7 +281,8 @@ def auto(name: str, rel: float, length: int | None) -> Coder:
         def decoded() -> np.ndarray:
             with xr.open_dataset(path, engine=RomaeBackendEntrypoint) as opened:
                 fields = [opened[f"f{c}"].values for c in range(x.shape[1])]
-            shutil.rmtree(folder)
+            if not keep:
+                shutil.rmtree(folder)
             return np.stack([f.reshape(len(x), *x.shape[2:]) for f in fields], axis=1)
 
         return size, decoded
@@ -317,6 +320,69 @@ def measure(row: str, x: np.ndarray, eps: np.ndarray, make: Callable[[], Coder])
         "out": x.nbytes / 1e6 / (end - middle),
         "wall": [clocked - clock, last - clocked],
     }
+
+
+def speed(names: list[str]) -> None:
+    """MB/s by the clock on all cores, at 1e-3: `auto` in and out, open-loop ways and SZ3 out.
+
+    Whole archives are written once and read three times, the fastest counts. Chunks of a single way
+    are decoded on as many threads as there are cores; SZ3, which runs on one, is given the same
+    threads, one block of 64 snapshots of one field each.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numba
+
+    from romae.archive.chunk import decode_chunk, encode_chunk
+    from romae.archive.coded_pod_fit import fit_pod
+    from romae.archive.spline import Spline
+
+    pool = ThreadPoolExecutor(os.cpu_count())
+
+    def fastest(work: Callable[[], object]) -> float:
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - start)
+        return min(taken)
+
+    def ways(name: str, x: np.ndarray, eps: np.ndarray) -> Iterator[tuple[str, float]]:
+        runs = [x[s] for s in chunks(len(x), TRAJECTORIES.get(name, 1), 64)]
+        found = [Spline()]
+        if name == "cylinder":
+            found.append(fit_pod(lambda: [r.astype(np.float64) for r in runs], eps))
+        for method in found:
+            known = {method.name: method}
+            data = list(pool.map(lambda r, m=method: encode_chunk(r, eps, [m]), runs))
+            decode_chunk(data[0], known)
+            yield (
+                f"{method.name} out",
+                fastest(
+                    lambda d=data, k=known: list(pool.map(lambda one: decode_chunk(one, k), d))
+                ),
+            )
+        blocks = [(r[:, c], eps[c : c + 1]) for r in runs for c in range(x.shape[1])]
+        for algorithm in ("INTERP", "INTERP_LORENZO"):
+            with contextlib.suppress(ImportError):
+                code = sz3(algorithm, None)
+                parts = [code(b[:, None], e)[1] for b, e in blocks]
+                yield (
+                    f"SZ3 {algorithm} out",
+                    fastest(lambda p=parts: list(pool.map(lambda decode: decode(), p))),
+                )
+
+    print(f"{os.cpu_count()} cores, numba {numba.__version__}, load {os.getloadavg()[0]:.1f}")
+    auto("noise", 1e-3, 64)(load("noise"), np.ones(1))  # compiles
+    for name in names:
+        x = load(name)
+        axes = (0, *range(2, x.ndim))
+        eps = 1e-3 * (x.max(axis=axes).astype(np.float64) - x.min(axis=axes))
+        start = time.perf_counter()
+        _, decode = auto(name, 1e-3, 64, keep=True)(x, eps)
+        taken = [("auto in", time.perf_counter() - start), ("auto out", fastest(decode))]
+        for what, seconds in (*taken, *ways(name, x, eps)):
+            print(f"{name:10} {what:24} {x.nbytes / 1e6 / seconds:8.1f} MB/s", flush=True)
 
 
 def rows(name: str, rel: float, wanted: tuple[str, ...], known: set[tuple]) -> Iterator[dict]:
@@ -365,25 +431,96 @@ def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray
 
 
 def show(found: list[dict]) -> None:
-    """Markdown: a summary over SZ3, then a table for each data set and bound."""
+    """Markdown: a summary over SZ3, peers, Baler, then what each of our ways does."""
     summary(found)
+    across(found, "Peers: ratio, and worst error over bound where it is not 1", PEERS)
+    baler(found)
+    ways(found)
+    across(found, "A network: ratio, its weights in the archive, or counted apart", NETWORKS)
+    speeds(found)
+
+
+PEERS = {
+    "SZ3": "SZ3 ",
+    "SPERR": "SPERR",
+    "ZFP": "ZFP",
+    "zlib": "zlib",
+    "zstd": "zstd",
+    "quantise + zlib": "quantise",
+    "romae auto, 64": "romae auto 64",
+}
+NETWORKS = {
+    "network in the archive, 64": "romae network 64",
+    "network shared, 64": "romae network shared 64",
+    "coded-pod, 64": "romae coded-pod 64",
+    "romae auto, 64": "romae auto 64",
+}
+
+
+def ways(found: list[dict]) -> None:
+    """A line for each of our single ways, a column for each data set, at 1e-3."""
+    names = [f"{m}{q} {n}" for m in ("spline", *LEARNED) for q in ("", " quarter") for n in ENDS]
+    print("\n### Ways of romae at 0.001: ratio\n")
+    print(f"| way | {' | '.join(MAKERS)} |\n|{'---|' * (len(MAKERS) + 1)}")
+    for way in names:
+        these = [f for f in found if f["row"] == f"romae {way}" and f["rel"] == 1e-3]
+        texts = [about([f for f in these if f["data"] == name]) for name in MAKERS]
+        if any(t != "-" for t in texts):
+            print(f"| {way} | {' | '.join(texts)} |")
+
+
+def across(found: list[dict], title: str, columns: dict[str, str]) -> None:
+    """A line for each data set and bound (standard ones); a column for each kind of row."""
+    print(f"\n### {title}\n")
+    lines = []
     for name, rel in cells(found):
         these = [f for f in found if (f["data"], f["rel"]) == (name, rel)]
-        reference = best(these, "SZ3")
-        print(f"\n### {name}, {rel:g} of the range\n")
-        print("| coder | ratio | over SZ3 | bound held (worst) | MB/s in | out | code |")
-        print("|---|---|---|---|---|---|---|")
-        for f in sorted(these, key=lambda f: (f["row"].startswith("romae"), f["row"])):
-            if f.get("note") == "does not apply":
-                continue
-            if "note" in f:
-                print(f"| {f['row']} | {f['note']} | | | | | |")
-                continue
-            over = f"{f['ratio'] / reference:.2f}" if reference else "-"
-            held = f"{'yes' if f['held'] else 'NO'} ({f['worst']:.4f})"
-            speed = f"{f['in']:.1f} | {f['out']:.1f}" if "in" in f else "- | -"
-            code = f.get("code", "")[:6] if f["row"].startswith("romae") else ""
-            print(f"| {f['row']} | {f['ratio']:.2f} | {over} | {held} | {speed} | {code} |")
+        texts = [about([f for f in these if f["row"].startswith(c)]) for c in columns.values()]
+        if rel in BOUNDS and texts[0] != "-":
+            lines.append([name, f"{rel:g}", *texts])
+    print(f"| data | bound | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 2)}")
+    for line in lines:
+        print(f"| {' | '.join(line)} |")
+
+
+def about(rows: list[dict]) -> str:
+    """Ratio of the best of ``rows``, and whether and how its bound was kept."""
+    rows = [f for f in rows if "ratio" in f]
+    if not rows:
+        return "-"
+    f = max(rows, key=lambda f: f["ratio"])
+    digits = 1 if f["ratio"] >= 10 else 2
+    kept = "" if f["held"] else " **missed**"
+    conservative = f" ({f['worst']:.2f})" if 0 < f["worst"] < 0.9 else ""
+    return f"{f['ratio']:.{digits}f}{conservative}{kept}"
+
+
+def baler(found: list[dict]) -> None:
+    """Baler at the largest error that it made; others at this as their bound."""
+    print("\n### Baler, which has no bound, and others at the largest error that it made\n")
+    print(
+        "| data | Baler on | its largest error / range | ratio | latents alone | SZ3 | auto, 64 |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for f in (f for f in found if f["row"].startswith("Baler")):
+        these = [g for g in found if (g["data"], g["rel"]) == (f["data"], f["rel"])]
+        others = [about([g for g in these if g["row"].startswith(s)]) for s in ("SZ3", "romae")]
+        print(
+            f"| {f['data']} | {f['row'][6:]} | {f['rel']:g} | {f['ratio']:.1f} | {f['shared']:.1f} "
+            f"| {' | '.join(others)} |"
+        )
+
+
+def speeds(found: list[dict]) -> None:
+    """In and out of the rows at 1e-3."""
+    print("\n### MB/s of core time at 0.001, in / out\n")
+    these = [f for f in found if f["rel"] == 1e-3 and "in" in f]
+    names = [n for n in MAKERS if any(f["data"] == n for f in these)]
+    rows = sorted({f["row"] for f in these if "quarter" not in f["row"]})
+    print(f"| row | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
+    for row in rows:
+        by = {f["data"]: f"{f['in']:.0f} / {f['out']:.0f}" for f in these if f["row"] == row}
+        print(f"| {row} | {' | '.join(by.get(n, '-') for n in names)} |")
 
 
 def cells(found: list[dict]) -> list[tuple[str, float]]:
@@ -412,6 +549,8 @@ def summary(found: list[dict]) -> None:
     print("|---|---|---|" + "---|---|" * len(columns))
     gains: dict[tuple[float, str], list[float]] = {}
     for name, rel in cells(found):
+        if rel not in BOUNDS:  # Baler's
+            continue
         these = [f for f in found if (f["data"], f["rel"]) == (name, rel)]
         reference = best(these, "SZ3")
         line = f"| {name} | {rel:g} | {reference:.1f} |"
@@ -443,8 +582,9 @@ def read() -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
-    parser.add_argument("--bounds", nargs="*", type=float, default=[1e-2, 1e-3, 1e-4])
+    parser.add_argument("--bounds", nargs="*", type=float, default=list(BOUNDS))
     parser.add_argument("--table", action="store_true", help="print what has been measured")
+    parser.add_argument("--speed", action="store_true", help="MB/s by the clock at 1e-3")
     parser.add_argument("--rows", nargs="*", default=[""], help="only rows that begin so")
     parser.add_argument("--missing", action="store_true", help="only rows not measured yet")
     given = parser.parse_args()
@@ -452,6 +592,9 @@ def main() -> None:
         show(read())
         return
     numcodecs_beside_zfpy()
+    if given.speed:
+        speed(given.data)
+        return
     RESULTS.parent.mkdir(exist_ok=True)
     found: list[dict] = []
     known = {(f["data"], f["rel"], f["row"]) for f in read() if given.missing}

@@ -4,8 +4,8 @@
     python benchmarks/compression.py cylinder --bounds R --rows SZ3 "romae auto 64"
 
 Run the first line where `baler-compressor` 0.0.6, torch, scikit-learn, numba and tqdm are installed
-(the package names none of them as requirements), and with `--print`, which says R, the second where
-romae is: R is the largest error that Baler made, over the range of its field.
+(the package names none of them as requirements), the second where romae is; R is the `rel` that the
+first prints: the largest error that Baler made, over the range of its field.
 
 Baler trains an autoencoder on the data that it is to compress. It has no bound: the latents are
 float32, and what they miss stays missed (its code for corrections is commented out in 0.0.6). So
@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import datetime
 import io
+import itertools
 import json
 import tempfile
 import time
@@ -74,7 +75,7 @@ def network():  # type: ignore[no-untyped-def]
         @staticmethod
         def chain(sizes: list[int]) -> nn.Sequential:
             layers: list[nn.Module] = []
-            for a, b in zip(sizes, sizes[1:], strict=False):
+            for a, b in itertools.pairwise(sizes):
                 layers += [nn.Linear(a, b), nn.LeakyReLU()]
             return nn.Sequential(*layers[:-1])
 
