@@ -17,7 +17,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from romae.archive.equation import LINE, LINEAR, TERMS, VELOCITY, VORTICITY, Equation
+from romae.archive.equation import LINEAR, TERMS, Equation
+from romae.archive.equation_grid import LINE, VELOCITY, VORTICITY
 from romae.archive.method import UnsuitableError
 from romae.archive.pseudospectral import rate
 

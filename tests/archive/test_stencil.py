@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from romae.archive import equation as equation_module
-from romae.archive import fourier, pseudospectral, stencil_loop
+from romae.archive import equation_grid, fourier, pseudospectral, stencil_loop
 from romae.archive import stencil as stencil_module
 from romae.archive.entropy import encode_integers
-from romae.archive.equation import LINE, VELOCITY, VORTICITY, Equation
+from romae.archive.equation import Equation
 from romae.archive.equation_fit import fit_equation
+from romae.archive.equation_grid import LINE, VELOCITY, VORTICITY
 from romae.archive.method import UnsuitableError
 from romae.archive.pseudospectral import etd_tables
 from romae.archive.stencil import Stencil
@@ -113,7 +114,8 @@ def test_plain_python_decodes_the_same_bits(monkeypatch):
     stencil = fit_stencil([drop()], bounds(drop(), 1e-2), (True, True))
     y, wide = drop()[:3], bounds(drop(), 1e-2)
     expected = equation.encode(x, eps), stencil.encode(y, wide)
-    for module in (fourier, pseudospectral, equation_module, stencil_module, stencil_loop):
+    modules = (fourier, pseudospectral, equation_grid, equation_module)
+    for module in (*modules, stencil_module, stencil_loop):
         for name, function in list(vars(module).items()):
             if hasattr(function, "py_func"):
                 monkeypatch.setattr(module, name, function.py_func)
