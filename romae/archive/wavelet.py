@@ -63,7 +63,7 @@ def _lift(to: np.ndarray, factor: float, other: np.ndarray, left: bool) -> None:
     """to += factor * (sum of the two neighbours in ``other``), along the first axis, in place.
 
     Details have s_i, s_(i+1) beside them (left=False), smooth values d_(i-1), d_i (left=True);
-    mirrored at the ends. Whole slices, so that all axes but the first stay in their order in memory.
+    mirrored at the ends. Whole slices: the other axes stay in their order in memory.
     """
     n, m = len(to), len(other)
     if left:
