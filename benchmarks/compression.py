@@ -433,7 +433,7 @@ def planned(name: str, rel: float) -> Iterator[tuple[str, np.ndarray, np.ndarray
 def show(found: list[dict]) -> None:
     """Markdown: a summary over SZ3, peers, Baler, then what each of our ways does."""
     summary(found)
-    across(found, "Peers: ratio, and worst error over bound where it is not 1", PEERS)
+    across(found, "Peers: ratio (largest error over bound, where below 0.9)", PEERS)
     baler(found)
     ways(found)
     across(found, "A network: ratio, its weights in the archive, or counted apart", NETWORKS)

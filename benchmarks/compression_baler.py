@@ -107,7 +107,7 @@ def run(name: str, x: np.ndarray, variant: str) -> dict:
         c.compression_ratio, c.lr = TILES if side else RATIO[name], 1e-3
         c.epochs, c.batch_size = epochs, batch
         c.early_stopping, c.early_stopping_patience, c.min_delta = False, 100, 0
-        c.lr_scheduler = False  # passes `verbose`, which torch 2.7 and later do not take
+        c.lr_scheduler = False  # passes `verbose`, which torch 2.13 does not take
         c.custom_norm, c.l1, c.reg_param, c.RHO = True, True, 1e-3, 0.05
         c.test_size, c.data_dimension, c.apply_normalization = 0.2, 2, False
         c.deterministic_algorithm = c.verbose = False
