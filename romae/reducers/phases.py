@@ -37,7 +37,7 @@ EPS = 1e-3  # |a|^2 below this share of the mean counts alike
 LEADING = 6  # singular vectors that are combined
 STARTS = 4  # of the best starts are followed
 ROWS = 4096  # snapshots of which J is the mean
-SILENT = 1e-6  # of the rms |a|: below it a is rounding, and the phase is zero
+SILENT = 1e-6  # of the rms |a| or of the largest |x|: below it a is rounding, the phase is zero
 
 
 class Phases(nn.Module):
@@ -73,13 +73,13 @@ class Phases(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """cos and sin of the phases, one axis after the other: (B, 2 axes)."""
-        found = []
+        found, largest = [], x.abs().flatten(1).amax(1)
         for i in range(len(self.axes)):
             m, w = self.coefficients(x, i).flatten(1, -2), getattr(self, f"weights{i}").flatten(1)
             re = m[..., 0] @ w[0] + m[..., 1] @ w[1]
             im = m[..., 1] @ w[0] - m[..., 0] @ w[1]
             size = torch.hypot(re, im)
-            silent = size <= self.floor[i]
+            silent = size <= torch.maximum(self.floor[i], SILENT * largest)
             size = size.masked_fill(silent, 1.0)
             found += [(re / size).masked_fill(silent, 1.0), (im / size).masked_fill(silent, 0.0)]
         return torch.stack(found, 1)
