@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from romae.conventions import CASE, LATENT, MEMBER, REDUCER, TIME
+from romae.conventions import CASE, MEMBER, REDUCER, TIME
 from romae.dynamics.ahead import Ahead, Duration
 from romae.dynamics.blowup import CHOICES, DONE, OnBlowup, settle
+from romae.dynamics.history import LEFT, OUTSIDE, continued, starts_of
 from romae.dynamics.known import Known, read_inputs, read_params
 from romae.dynamics.perturbed import Perturbed, one_step_error
 from romae.dynamics.saving import KNOWN, Saved
@@ -30,9 +31,6 @@ from romae.dynamics.times import TimeStep, check_step, measure_step, time_label,
 from romae.errors import DataError, ForecastError, OptionError, check_option
 
 __all__ = ["LEFT", "OUTSIDE", "Dynamics", "OnBlowup"]
-
-LEFT = "left_training_range_at"
-OUTSIDE = "outside_training_range"  # parameters or inputs that were
 
 
 class Dynamics(Saved, ABC):
@@ -219,7 +217,7 @@ class Dynamics(Saved, ABC):
         self._check_fitted()
         check_option("on_blowup", on_blowup, CHOICES)
         perturbed = Perturbed.read(ensemble)
-        cases = self._starts(history)
+        cases = starts_of(history, self)
         recent = cases[0].time[-max(self.context, 2) :]
         ahead = Ahead.of(recent, self.dt, steps, duration, times, self.continuous)
         starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
@@ -249,7 +247,7 @@ class Dynamics(Saved, ABC):
         shape = [sizes[d] for d in dims]
         pick = ahead.pick[ahead.pick < keep]
         values = values[:, pick].reshape(*shape, len(pick), self.latent)
-        result = _labelled(values, dims, ahead.axis[pick], history)
+        result = continued(values, dims, ahead.axis[pick], history)
         if outside:
             result.attrs[OUTSIDE] = outside
             warnings.warn(
@@ -334,52 +332,6 @@ class Dynamics(Saved, ABC):
         taken = {n: known.get(n) for n in KNOWN if n in self.takes}
         return taken, ", ".join(filter(None, outside))
 
-    # checks
-
-    def _starts(self, history: xr.DataArray) -> list[Trajectory]:
-        """The cases of ``history``, each checked, all ending at one time."""
-        if isinstance(history, list | tuple):
-            raise DataError(
-                f"history is a {type(history).__name__} of {len(history)}. A forecast continues "
-                "one time axis; call forecast for each case, or give (case, time, latent)."
-            )
-        theirs = getattr(history, "attrs", {}).get(REDUCER, "")
-        if theirs and self.reducer and theirs != self.reducer:
-            raise DataError(
-                f"history: latents of the reducer {theirs}, {self.name} was fitted on those of "
-                f"{self.reducer}. Expected one reducer; encode the history with that of the "
-                "training, or fit again."
-            )
-        cases = trajectories(history, "history")
-        checked: set[int] = set()  # cases of one length share their axis
-        for case in cases:
-            if len(case.values) not in checked:
-                self._check_history(case)
-                checked.add(len(case.values))
-        if len(checked) > 1:
-            ends = sorted({str(time_label(case.time.values[-1])) for case in cases})
-            raise DataError(
-                f"history: cases end at different times ({', '.join(ends[:4])}). A forecast of "
-                "several cases has one time axis; cut them to one end or call forecast for each."
-            )
-        return cases
-
-    def _check_history(self, case: Trajectory) -> None:
-        steps, k = case.values.shape
-        if k != self.latent:
-            raise DataError(
-                f"{case.label} has {k} latents, {self.name} was fitted on {self.latent}. Encode it "
-                "with the reducer of the training latents, or fit again."
-            )
-        if steps < self.context:
-            raise DataError(
-                f"{case.label} has {steps} step{'s' * (steps != 1)}, {self.name} starts from "
-                f"{self.context}. Give at least {self.context} snapshots up to the start of the "
-                "forecast, or fit with a smaller context."
-            )
-        # after uneven times the last state says all, whatever the step before it
-        check_step(case.time[-(max(self.context, 2) if self.dt.even else 1) :], self.dt, case.label)
-
 
 def _first(latents: Latents) -> xr.DataArray:
     return latents if isinstance(latents, xr.DataArray) else latents[0]
@@ -388,22 +340,3 @@ def _first(latents: Latents) -> xr.DataArray:
 def _whole_axis(past: xr.DataArray, ahead: np.ndarray) -> xr.DataArray:
     values = np.concatenate([past.values, ahead])
     return xr.DataArray(values, dims=TIME, name=TIME, attrs=past.attrs)
-
-
-def _labelled(
-    values: np.ndarray, lead: list[str], axis: np.ndarray, like: xr.DataArray
-) -> xr.DataArray:
-    """``values`` with the names and coordinates of ``like`` and the times ``axis``."""
-    coords = {n: c for n, c in like.coords.items() if TIME not in c.dims}
-    if MEMBER in lead and MEMBER not in coords:
-        coords[MEMBER] = xr.DataArray(np.arange(len(values)), dims=MEMBER)
-    times = xr.Variable(TIME, axis, like[TIME].attrs, like[TIME].encoding)
-    dtype = like.dtype if like.dtype.kind == "f" else np.float64
-    attrs = {n: v for n, v in like.attrs.items() if n not in (LEFT, OUTSIDE)}
-    return xr.DataArray(
-        values.astype(dtype),
-        dims=(*lead, TIME, LATENT),
-        coords={**coords, TIME: times},
-        name=like.name,
-        attrs=attrs,
-    )
