@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -42,6 +43,17 @@ def test_whole_chunks_stay_and_all_is_within_the_first_bound(grown, files):
     again = romae.compress(whole, path, append=True)
     assert (again.finished, again.coded) == (True, 0)
     assert files(path) == after
+
+
+def test_extremes_gaps_and_lengths_are_of_old_and_new(grown):
+    whole, path = grown
+    whole["u"][30, 2, 2], whole["u"][31, 2, 2], whole["u"][32] = 9.0, -7.0, np.nan
+    romae.compress(whole.isel(time=slice(35)), path, append=True)
+    about = romae.compress(whole, path, append=True).manifest
+    assert about["variables"]["u"]["range"] == [-7.0, 9.0]
+    assert about["variables"]["u"]["special"] == 6 * 8
+    assert about["appended"] == [[21], [35]]
+    assert romae.verify(path, against=whole).ok
 
 
 def test_by_steps_and_at_once_give_the_same_chunks(grown, tmp_path, files):
