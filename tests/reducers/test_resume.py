@@ -89,6 +89,65 @@ def test_killed_and_gone_on_in_another_process(kind, flows, tmp_path):
     assert [{**r, "seconds": 0} for r in again] == [{**r, "seconds": 0} for r in curve]
 
 
+LAYER = """
+import os, signal, sys
+import xarray as xr
+from romae.progress import silent
+from romae.reducers import StackedAutoencoder, TrainConfig
+from romae.train import checkpoint
+
+data, folder, die_in, output = sys.argv[1:]
+write = checkpoint.write
+
+def write_then_die(folder, state, *rest):
+    if folder.name == die_in and state.step == 2:  # after the checkpoint of 1 and one more update
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(folder, state, *rest)
+    print(folder.name, state.step)
+
+checkpoint.write = write_then_die
+with silent():
+    config = TrainConfig(batch=4, steps=17, checkpoint_seconds=0, average=0.5)
+    reducer = StackedAutoencoder(2, hidden=(12, 6), train=config)
+    reducer.fit(xr.open_dataset(data), checkpoint=folder)
+reducer.save(output, overwrite=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [1, 3])
+def test_killed_while_a_layer_is_pretrained(layer, flows, tmp_path):
+    """Layers that are done are not trained again, the one it was in goes on, the rest follow."""
+    data = tmp_path / "data.nc"
+    flows["plane"]().to_netcdf(data)
+
+    def fit(folder, die_in, to):
+        return subprocess.run(
+            [sys.executable, "-c", LAYER, data, tmp_path / folder / "all", die_in, tmp_path / to],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    whole = fit("never", "", "whole.rom")
+    assert whole.returncode == 0, whole.stderr
+    steps = [tuple(line.split()) for line in whole.stdout.splitlines()]
+    layers = [f"layer-{i}" for i in (1, 2, 3)]  # 17 // 5 updates each, and a last checkpoint
+    assert steps[:12] == [(name, n) for name in layers for n in "1233"]
+    killed = fit("cut", f"layer-{layer}", "cut.rom")
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(p.name for p in (tmp_path / "cut/all").iterdir()) == layers[:layer]
+    resumed = fit("cut", "", "cut.rom")
+    assert resumed.returncode == 0, resumed.stderr
+    gone_on = [tuple(line.split()) for line in resumed.stdout.splitlines()]
+    done = [(name, "3") for name in layers[: layer - 1]]
+    rest = [(layers[layer - 1], n) for n in "233"]
+    assert gone_on == done + rest + steps[4 * layer :]
+    arrays = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole.rom", "cut.rom")]
+    assert arrays[0] == arrays[1]
+
+
 SHORT = TrainConfig(epochs=2, checkpoint_seconds=0)
 
 
