@@ -144,3 +144,32 @@ def test_what_finetune_takes(value):
 def test_too_short_for_a_window(apart, parts):
     with pytest.raises(DataError, match="hold no window of 10"):
         tuned(apart, (parts[0], parts[1].isel(time=slice(0, 8))), 5)
+
+
+@pytest.mark.slow
+def test_a_convolutional_autoencoder_and_a_neural_ode_are_tuned_together(parts, tmp_path):
+    """Weights on the grid and a law in continuous time: neither error grows, both are saved."""
+    config = romae.TrainConfig(steps=30, batch=8)
+    reducer = romae.ConvAutoencoder(2, patch=4, widths=[8], train=config)
+    law = romae.NeuralODE(8, unroll=2, updates=10)
+    with silent():
+        rom = romae.ReducedModel(reducer, law).fit(
+            *parts, device="cpu", finetune=romae.TrainConfig(steps=25, lr=1e-3, batch=4)
+        )
+    assert rom.tuning["kept"]
+    for name in ("reconstruction", "rollout"):
+        before, after = rom.tuning[name]
+        assert after < before
+    opened = romae.load(rom.save(tmp_path / "m.rom"))
+    xr.testing.assert_identical(opened.forecast(parts[0], 5), rom.forecast(parts[0], 5))
+    middle = rom.dynamics.forecast(rom.encode(parts[0]), times=[17.25, 17.3])
+    assert np.isfinite(middle).all()
+
+
+@pytest.mark.parametrize("dynamics", [romae.OperatorInference(), romae.EchoState(20)])
+def test_regressions_are_refused_with_what_could_be_tuned(parts, dynamics):
+    """Their coefficients solve a least-squares problem: they have no weights to go on from."""
+    rom = romae.ReducedModel(romae.ConvAutoencoder(2), dynamics)
+    with pytest.raises(OptionError, match=rf"{dynamics.name} is not trained.*NeuralODE; type"):
+        rom.fit(*parts, finetune=True)
+    assert getattr(rom.reducer, "module", None) is None  # before anything was fitted
