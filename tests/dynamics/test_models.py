@@ -126,6 +126,7 @@ def test_powers_are_powers_each_by_itself(size, angle, times):
     np.testing.assert_array_equal(found, alone)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 200), r=st.integers(1, 20), k=st.integers(1, 9))
 def test_rows_of_a_real_product_do_not_depend_on_how_many_there_are(n, r, k):
     rng = np.random.default_rng(n)
