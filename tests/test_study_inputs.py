@@ -82,6 +82,22 @@ def test_dynamics_that_take_inputs_get_them_in_fit_horizon_and_forecast(folder):
     np.testing.assert_allclose(one.u, other.u, atol=1e-6)
 
 
+def test_driven_models_are_in_long_runs_and_ensembles(folder):
+    run(folder, "forecast.long_run=200", "forecast.ensemble=5", until="forecast")
+    long = xr.load_dataset(folder / "run/forecast/statistics.nc")
+    names = ["POD k=1 + OperatorInference", "POD k=1 + DMD"]
+    assert list(long.model.values[1:3]) == names
+    assert long.attrs["inputs"] == f"wind: {names[0]}"
+    moving = long.functional_std.sel(functional="energy") / long.functional_std[0].sel(
+        functional="energy"
+    )
+    assert float(moving.sel(model=names[0])) > 0.5
+    assert float(moving.sel(model=names[1])) < 0.5  # it knows of no wind and dies away
+    spread = xr.load_dataset(folder / "run/forecast/calibration.nc")
+    assert list(spread.model.values) == ["POD k=1 + OperatorInference"]  # the better of the two
+    assert float(spread.skill[0, 0, -1]) < 0.05
+
+
 def test_auto_is_told_of_inputs_and_steps(folder):
     data = xr.load_dataset(folder / "sea.nc")
     data.isel(time=np.delete(np.arange(N), [7, 99, 150])).to_netcdf(folder / "sea.nc")

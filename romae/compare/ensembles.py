@@ -16,8 +16,9 @@ import xarray as xr
 from romae.compare.calibration import RANK, crps, ranks, variance
 from romae.compare.coding import BLOCK_BYTES, decode
 from romae.compare.contenders import Start, choose_starts
+from romae.compare.forcing import Forcing
 from romae.compare.ladders import Ladder, Models, Rung, as_reducer, check_test, named
-from romae.compare.rollouts import codes_of, histories_of, roll
+from romae.compare.rollouts import Told, codes_of, histories_of, roll
 from romae.errors import DataError, OptionError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.progress import track
@@ -32,18 +33,22 @@ def compare_ensembles(
     starts: int | Sequence[int] | Sequence[Start] = 20,
     *,
     members: Any = 20,
+    inputs: Any = None,
     seed: int = 0,
     on_leak: Literal["raise", "flag"] = "raise",
 ) -> xr.Dataset:
     """Calibration of ensemble forecasts of reduced models over lead time.
 
     ``members``: how many, or what ``forecast(ensemble=)`` takes; ``starts`` as in
-    :func:`romae.compare_forecasts`. A model's own reconstruction error counts as error and has no
-    spread: where it dominates, the ratio is small whatever the dynamics do.
+    :func:`romae.compare_forecasts`. ``inputs``: known series over the test times, for the models
+    that were fitted with some; all members are told the same. A model's own reconstruction error
+    counts as error and has no spread: where it dominates, the ratio is small whatever the dynamics
+    do.
 
     Returns a Dataset over (model, field, lead): ``crps``, ``spread``, ``skill``, ``ratio``;
-    ``ranks`` (model, field, rank), counts. Raises :class:`DataError` for uneven times,
-    :class:`OptionError` for a model without dynamics or fewer than 2 members.
+    ``ranks`` (model, field, rank), counts. Raises :class:`DataError` for uneven times and inputs
+    that do not cover them, :class:`OptionError` for a model without dynamics or fewer than 2
+    members.
     """
     check_option("on_leak", on_leak, ["raise", "flag"])
     snapshots = open_snapshots(test)
@@ -60,12 +65,14 @@ def compare_ensembles(
                 f"{name} has no dynamics and cannot forecast. Expected reduced models, such as "
                 f"romae.ReducedModel(reducer, romae.DMD()).fit(train)."
             )
+    forcing = Forcing.read(inputs, snapshots)
     context = max(int(m.dynamics.context) for m in given.values())
     chosen = choose_starts(starts, snapshots, context, steps)
+    told: Told | None = None if forcing is None else (forcing, chosen, False)
     parts = []
     with track(len(given) * len(chosen), "ensembles") as task:
         for model in given.values():
-            parts.append(_one(model, snapshots, chosen, steps, members, seed, task))
+            parts.append(_one(model, snapshots, chosen, steps, members, told, seed, task))
     result = xr.concat(parts, xr.Variable("model", list(given)))
     unit = str(snapshots.times(0).attrs.get("units", ""))
     unit = "s" if snapshots.times(0).dtype.kind in "mMO" else unit
@@ -81,8 +88,9 @@ def compare_ensembles(
 
 
 def _one(
-    model: Any, test: Snapshots, starts: list[Start], steps: int, members: Any, seed: int, task: Any
-) -> xr.Dataset:
+    model: Any, test: Snapshots, starts: list[Start], steps: int, members: Any,
+    told: Told | None, seed: int, task: Any,
+) -> xr.Dataset:  # fmt: skip
     reducer = as_reducer(model)
     codes = codes_of(reducer, test)
     histories = histories_of(model.dynamics, codes, starts)
@@ -90,8 +98,9 @@ def _one(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         z = roll(
-            model.dynamics, histories, steps, test, cases=cases, ensemble=members, seed=seed
-        ).z  # (M, B, steps, k)
+            model.dynamics, histories, steps, test, cases=cases, told=told, ensemble=members,
+            seed=seed,
+        ).z  # (M, B, steps, k)  # fmt: skip
     if z.ndim != 4 or len(z) < 2:
         raise OptionError(f"members is {members!r}. Expected at least 2, to have a spread.")
     M, C = len(z), test.layout.channels

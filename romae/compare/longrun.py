@@ -10,6 +10,9 @@ rollouts, and from all test snapshots, the same is taken (:mod:`romae.compare.ta
     lambda_1                     twin rollouts; of the data: nearest neighbours
     share of rollouts that stay in three times the training range
 
+A model that was fitted with inputs gets those of the times of each start; beyond the end of a case
+they come round again, a jump that shows where cases are short against the memory of the flow.
+
 Every distance has a floor, which finite data set: the row of the test data holds the distance of
 its first half to its second. A model at that level cannot be told from the data.
 """
@@ -22,8 +25,9 @@ import xarray as xr
 
 from romae.compare.coding import BLOCK_BYTES, decode, finite_blocks
 from romae.compare.contenders import PERSISTENCE, Entry, Start, choose_starts, contenders
+from romae.compare.forcing import Forcing, uses_inputs
 from romae.compare.ladders import Models, as_reducer, check_test, named
-from romae.compare.rollouts import Codes, histories_of, one_pass, roll
+from romae.compare.rollouts import Codes, Told, histories_of, one_pass, roll
 from romae.compare.statistics import (
     lyapunov_from_data,
     lyapunov_of_map,
@@ -57,6 +61,7 @@ def compare_statistics(
     steps: int,
     starts: int | Sequence[int] | Sequence[Start] = 4,
     train: Any = None,
+    inputs: Any = None,
     functionals: Mapping[str, Functional] | None = None,
     joint: Pair | Literal["derivatives", "skip"] = "derivatives",
     lyapunov: Literal["estimate", "skip"] = "estimate",
@@ -65,7 +70,8 @@ def compare_statistics(
     """Statistics of rollouts of ``steps`` from ``starts`` beside those of ``test``.
 
     ``models``: fitted reduced models; persistence and climatology join them, and with ``train``
-    DMD. ``functionals``: names to functions of physical values (b, C, *space), NaN where masked,
+    DMD. ``inputs``: known series over the test times, for the models that were fitted with some.
+    ``functionals``: names to functions of physical values (b, C, *space), NaN where masked,
     that return (b,); None takes the fluctuation energy and the squared gradient. ``joint`` returns
     two arrays of one shape from such values, or is ``"derivatives"`` (u_x, u_xx of the first
     field along the last axis). ``steps`` may exceed the test data.
@@ -75,8 +81,8 @@ def compare_statistics(
     ``_distance`` (model, field); ``functional_mean``, ``_std``, ``_wasserstein`` (model,
     functional); ``joint_pdf``, ``joint_distance``, ``lyapunov``, ``stable`` (model).
 
-    Raises :class:`DataError` for uneven times or too few of them, :class:`OptionError` when
-    no start leaves room for a history.
+    Raises :class:`DataError` for uneven times, too few of them and inputs that do not cover them,
+    :class:`OptionError` when no start leaves room for a history.
     """
     check_option("lyapunov", lyapunov, ["estimate", "skip"])
     snapshots = open_snapshots(test)
@@ -86,6 +92,7 @@ def compare_statistics(
             f"Resample first, for example ds.interp(time=...)."
         )
     check_test(models, snapshots, on_leak=on_leak)
+    forcing = Forcing.read(inputs, snapshots)
     entries = contenders(models, train, "skip")
     context = max(int(getattr(e.dynamics, "context", 1)) for e in entries)
     chosen = choose_starts(starts, snapshots, context, 1)
@@ -101,11 +108,11 @@ def compare_statistics(
     with track(len(entries), "long rollouts") as task:
         for entry in entries:
             own = codes[id(entry.ladder.reducer)] if entry.ladder else []
-            tally, share = _of_model(entry, own, snapshots, chosen, steps, frame)
+            tally, share = _of_model(entry, own, snapshots, chosen, steps, frame, forcing)
             tallies.append(tally)
             stable.append(share)
             exponents.append(
-                _exponent(entry, own, snapshots, context)
+                _exponent(entry, own, snapshots, context, forcing)
                 if lyapunov == "estimate" and entry.ladder
                 else float("nan")
             )
@@ -120,6 +127,9 @@ def compare_statistics(
         "units": "1", "long_name": f"share of rollouts that stay in range for {steps} steps"
     })  # fmt: skip
     result.attrs |= {"starts": len(chosen), "steps": steps}
+    if forcing is not None:
+        told = [e.name for e in entries if e.ladder and uses_inputs(e.dynamics)]
+        result.attrs["inputs"] = f"{', '.join(forcing.names)}: {', '.join(told) or 'no model'}"
     return result
 
 
@@ -169,14 +179,17 @@ def _of_truth(frame: Frame, test: Snapshots) -> tuple[Tally, tuple[Tally, Tally]
 
 
 def _of_model(
-    entry: Entry, codes: Codes, test: Snapshots, starts: list[Start], steps: int, frame: Frame
-) -> tuple[Tally, float]:
+    entry: Entry, codes: Codes, test: Snapshots, starts: list[Start], steps: int, frame: Frame,
+    forcing: Forcing | None,
+) -> tuple[Tally, float]:  # fmt: skip
     """Tally of all rollouts of one model, and the share that stayed in range."""
     tally, rows = Tally(frame), max(1, BLOCK_BYTES // (8 * test.layout.size))
     rolled = None
     if entry.ladder is not None:
         histories = histories_of(entry.dynamics, codes, starts)
-        rolled = roll(entry.dynamics, histories, steps, test, cases=[c for c, _ in starts])
+        told: Told | None = None if forcing is None else (forcing, starts, True)
+        cases = [case for case, _ in starts]
+        rolled = roll(entry.dynamics, histories, steps, test, cases=cases, told=told)
     for i, (case, start) in enumerate(starts):
         tally.begin()
         for values in _fields(entry, rolled.z[i] if rolled else None, test, case, start, steps,
@@ -201,13 +214,18 @@ def _fields(
             yield decode(rung, z[a:b])
 
 
-def _exponent(entry: Entry, codes: Codes, test: Snapshots, context: int) -> float:
+def _exponent(
+    entry: Entry, codes: Codes, test: Snapshots, context: int, forcing: Forcing | None
+) -> float:
+    """Of twins that are told the same inputs."""
     starts = choose_starts(TWINS, test, context, 1)
     histories = histories_of(entry.dynamics, codes, starts).astype(np.float64)
 
     def on(histories: np.ndarray, steps: int) -> np.ndarray:
-        cases = [case for case, _ in starts] * (len(histories) // len(starts))
-        return roll(entry.dynamics, histories, steps, test, cases=cases).z
+        own = starts * (len(histories) // len(starts))
+        told: Told | None = None if forcing is None else (forcing, own, True)
+        cases = [case for case, _ in own]
+        return roll(entry.dynamics, histories, steps, test, cases=cases, told=told).z
 
     return lyapunov_of_map(on, histories, float(test.dt or np.nan), steps=TWIN_STEPS)
 

@@ -2,12 +2,10 @@
 
 Long rollouts are those of every reduced model; ensembles those of the best, at no more than
 ``LEADS`` lead times from no more than ``STARTS`` starts, because every member is decoded. Models
-driven by inputs are left out: their rollouts end where the inputs do.
+driven by inputs are told those of the test data, which come round again in a longer rollout.
 """
 
 from typing import TYPE_CHECKING, Any
-
-from romae.progress import log
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -25,30 +23,26 @@ def beyond_errors(
     forecasts: "xr.Dataset",
     wanted: "Forecast",
     resample: Any,
+    inputs: Any = None,
 ) -> "dict[str, xr.Dataset]":
     """``statistics`` and ``calibration`` of the fitted ``models``, as far as they are wanted."""
     import romae
     from romae.compare.even import evenly
-    from romae.compare.forcing import uses_inputs
 
-    free = {name: m for name, m in models.items() if not uses_inputs(m.dynamics)}
     if wanted.long_run is None and wanted.ensemble is None:
-        return {}
-    if not free:
-        log("long_run and ensemble: all models are driven by inputs, none goes beyond them")
         return {}
     if resample is not None:
         test = evenly(test, resample)
     found = {}
     if wanted.long_run is not None:
         found["statistics"] = romae.compare_statistics(
-            free, test, steps=wanted.long_run, starts=LONG_STARTS
+            models, test, steps=wanted.long_run, starts=LONG_STARTS, inputs=inputs
         )
     if wanted.ensemble is not None:
-        best = min(free, key=lambda name: _place(forecasts, name))
+        best = min(models, key=lambda name: _place(forecasts, name))
         steps, starts = min(wanted.steps, LEADS), min(wanted.starts, STARTS)
         found["calibration"] = romae.compare_ensembles(
-            {best: free[best]}, test, steps, starts, members=wanted.ensemble
+            {best: models[best]}, test, steps, starts, members=wanted.ensemble, inputs=inputs
         )
     return found
 

@@ -298,7 +298,9 @@ class Plan:
             inputs=self.inputs[2],
             resample=self.study.data.resample,
         )
-        beyond = beyond_errors(models, test, found, wanted, self.study.data.resample)
+        beyond = beyond_errors(
+            models, test, found, wanted, self.study.data.resample, self.inputs[2]
+        )
         told = [f"{name} {m.horizon}" for name, m in models.items() if m.horizon is not None]
         found.attrs["horizons"] = "\n".join(told)
         with self._folder("forecast", "forecasts.nc") as folder:

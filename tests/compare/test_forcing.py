@@ -137,3 +137,61 @@ def test_the_even_truth_is_exact_for_straight_lines_and_keeps_out_of_gaps():
         evenly(open_snapshots(ramp), "30 s")
     with pytest.raises(OptionError, match="6 parsecs"):
         evenly(open_snapshots(ramp), "6 parsecs")
+
+
+@pytest.fixture(scope="module")
+def told_and_blind(pod, parts, force):
+    told = ReducedModel(pod, OperatorInference("linear")).fit(parts[0], inputs=series(force))
+    return {"told": told, "blind": ReducedModel(pod, romae.DMD()).fit(parts[0])}
+
+
+def test_long_runs_of_driven_models_have_the_statistics_of_what_drives_them(
+    told_and_blind, parts, force
+):
+    test, first = parts[2], 2
+    steps = len(test) - first
+    found = romae.compare_statistics(
+        told_and_blind, test, steps=steps, starts=[first], inputs=series(force), joint="skip"
+    )
+    assert found.attrs["inputs"] == "wind: told"
+    # the rollout is the test data but for the two snapshots that were seen
+    assert float(found.wasserstein.sel(model="told").max()) < 0.05
+    assert float(found.wasserstein.sel(model="blind").max()) > 0.3
+    own = found.sel(model="told", functional="energy")
+    true = np.mean((test.read(first, len(test)) - pod_mean(told_and_blind)) ** 2)
+    other = np.mean((test.read(0, len(test)) - pod_mean(told_and_blind)) ** 2)
+    whole = found.sel(model="test data", functional="energy")
+    ratio = float(own.functional_mean / whole.functional_mean)
+    assert ratio == pytest.approx(true / other, rel=1e-3)
+    # twins that are told the same winds come together, as fast as the law forgets
+    assert float(own.lyapunov) == pytest.approx(np.log(0.9) / 0.1, rel=0.05)
+
+
+def pod_mean(models):
+    return np.asarray(models["told"].reducer.scaling.mean, dtype=float)
+
+
+def test_inputs_come_round_in_runs_longer_than_the_data(told_and_blind, parts, force):
+    models, test = {"told": told_and_blind["told"]}, parts[2]
+    options = {"starts": [len(test) - 1], "joint": "skip", "lyapunov": "skip"}
+    found = romae.compare_statistics(
+        models, test, steps=20 * len(test), inputs=series(force), **options
+    )
+    assert float(found.stable.sel(model="told")) == 1
+    ratio = found.functional_std.sel(model="told") / found.functional_std.sel(model="test data")
+    np.testing.assert_allclose(ratio, 1, atol=0.1)
+    with pytest.raises(DataError, match=r"inputs are missing from"):
+        romae.compare_statistics(models, test, steps=5, inputs=series(force[:200]), **options)
+
+
+def test_members_of_an_ensemble_are_told_the_inputs_of_their_start(told_and_blind, parts, force):
+    found = romae.compare_ensembles(
+        told_and_blind, parts[2], 15, 6, members=8, inputs=series(force)
+    )
+    skill = found.skill.isel(field=0, lead=-1)
+    assert float(skill.sel(model="told")) < 0.05 * float(skill.sel(model="blind"))
+    late = xr.Dataset({"wind": ("time", np.roll(force, 1))}, {"time": series(force).time})
+    wrong = romae.compare_ensembles(told_and_blind, parts[2], 15, 6, members=8, inputs=late)
+    assert float(wrong.skill.sel(model="told")[0, -1]) > 5 * float(skill.sel(model="told"))
+    with pytest.raises(DataError, match=r"inputs are missing from"):
+        romae.compare_ensembles(told_and_blind, parts[2], 5, 2, inputs=series(force[:200]))
