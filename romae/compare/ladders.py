@@ -111,7 +111,8 @@ def ladders(models: Models, *, pod_curve: bool = True) -> list[Ladder]:
     """One ladder per model; with ``pod_curve`` nested reducers get every rank of the curve.
 
     The ranks include the latent sizes of all other models, so that each meets POD at its own
-    size. Reduced models that share a reducer give one ladder.
+    size. Reduced models that share a reducer give one ladder, and so do PODs of one data set at
+    several sizes: the largest holds the others.
     """
     given = named(models)
     reducers: dict[str, tuple[str, Any]] = {}
@@ -125,10 +126,14 @@ def ladders(models: Models, *, pod_curve: bool = True) -> list[Ladder]:
     rows = dict(_unique(list(reducers.values())))
     taken: set[str] = set()
     result: list[Ladder] = []
+    nested = {n: r for n, r in rows.items() if pod_curve and _nested(r)}
+    # A name of the caller's own is kept, with the rank behind it.
+    stems = {name: name.removesuffix(f" k={r.latent}") for name, r in nested.items()}
     for name, reducer in rows.items():
-        if pod_curve and hasattr(reducer, "truncate") and getattr(reducer, "nested", True):
-            # A name of the caller's own is kept, with the rank behind it.
-            stem = name.removesuffix(f" k={reducer.latent}")
+        if name in nested:
+            stem = stems[name]
+            if any(stems[n] == stem and _holds(r, reducer) for n, r in nested.items()):
+                continue  # every rung of this one is a rung of that one
             rungs = tuple(
                 Rung(f"{stem} k={k}", k, reducer if k == reducer.latent else reducer.truncate(k))
                 for k in ranks(reducer.latent, sizes)
@@ -140,6 +145,27 @@ def ladders(models: Models, *, pod_curve: bool = True) -> list[Ladder]:
         taken |= {rung.name for rung in rungs}
         result.append(Ladder(reducer, reducer.name, rungs))
     return result
+
+
+def _nested(reducer: Any) -> bool:
+    return hasattr(reducer, "truncate") and getattr(reducer, "nested", True)
+
+
+def _holds(large: Any, small: Any) -> bool:
+    """Whether ``small`` is ``large`` truncated: same data, options, scaling and weights.
+
+    Never so for what is trained: each size ends elsewhere.
+    """
+    if type(large) is not type(small) or not small.latent < large.latent:
+        return False
+    (one, arrays), (other, others) = large.to_bundle(), small.to_bundle()
+    options = [{**d["arguments"], "rank": None, "latent": None} for d in (one, other)]
+    if "train" in options[0] or options[0] != options[1] or not small.training:
+        return False
+    if large.training.get("fingerprint") != small.training.get("fingerprint"):
+        return False
+    outside = [n for n in arrays if not n.startswith("module/")]
+    return all(np.array_equal(arrays[n], others.get(n)) for n in outside)
 
 
 def ranks(most: int, also: Iterable[int] = ()) -> list[int]:

@@ -230,3 +230,19 @@ def test_table_and_files(pod, coarse, test_set, tmp_path):
 def test_table_of_something_else(test_set):
     with pytest.raises(DataError, match=r"Expected what romae\.compare"):
         table(test_set.to_dataset())
+
+
+def test_sizes_of_one_pod_are_listed_once(train, test_set):
+    """The largest holds the others; other data or another scaling make another curve."""
+    small, large = POD(rank=2).fit(train), POD(rank=5).fit(train)
+    found = compare([small, large], test_set, rates="skip")
+    assert list(found["model"].values) == [f"POD k={k}" for k in (1, 2, 3, 4, 5)]
+    alone = compare([small], test_set, rates="skip")
+    np.testing.assert_allclose(
+        found["error"].sel(model="POD k=2"), alone["error"].sel(model="POD k=2"), rtol=1e-5
+    )
+    other = POD(rank=2).fit(train.isel(time=slice(0, len(train) // 2)))
+    found = compare([other, large], test_set, rates="skip", on_leak="flag")
+    assert found.sizes["model"] == 2 + 5
+    scaled = POD(rank=2, scale="none").fit(train)
+    assert compare([scaled, large], test_set, rates="skip").sizes["model"] == 2 + 5
