@@ -6,19 +6,19 @@ One level splits a signal into a smooth half s and details d, by four lifting st
 
 with mirror images at the ends, and goes on with the smooth half. The scaling makes the transform
 nearly orthonormal, so rounding the coefficients to a step rounds the field by about the same
-root mean square. Arithmetic is element-wise float64 in a written order: the same bits everywhere.
+root mean square. Arithmetic is element-wise float64 in a written order: the same bits everywhere,
+by slices as here or by the compiled :mod:`romae.archive.wavelet_loop`.
 
 Source: Daubechies & Sweldens 1998, "Factoring wavelet transforms into lifting steps"; the filter
 of JPEG 2000 and of SPERR (Li, Lindstrom & Clyne 2023, "Lossy scientific data compression with
 SPERR").
 """
 
-from typing import Any
-
 import numpy as np
 
-A, B, C, D = -1.586134342059924, -0.052980118572961, 0.882911075530934, 0.443506852043971
-SCALE = 1.1496043988602418  # of the smooth half in this sign convention; details by its inverse
+from romae.archive.wavelet_loop import SCALE, TILE, A, B, C, D, join, split
+from romae.compiling import numba
+
 SHORTEST = 12  # axes below this are not split further
 
 
@@ -33,30 +33,40 @@ def levels(space: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 def forward(x: np.ndarray, axes: int) -> np.ndarray:
     """Coefficients of ``x`` (..., *space) with ``axes`` axes of space, smooth ones first."""
-    y = np.array(x, np.float64)
-    boxes = levels(y.shape[y.ndim - axes :])
-    for one in y if y.ndim > axes else [y]:  # one by one: what is at work stays in the cache
-        for box in boxes:
-            corner: Any = (..., *map(slice, box))
-            part = one[corner]
+    y = np.array(x, np.float64, order="C")
+    for one in _fields(y, axes):
+        for box in levels(one.shape):
+            part = one[tuple(map(slice, box))]
             for axis, n in enumerate(box):
                 if n >= SHORTEST:
-                    _split(np.moveaxis(part, axis - axes, 0))
+                    _split(np.moveaxis(part, axis, 0))
     return y
 
 
 def inverse(y: np.ndarray, axes: int) -> np.ndarray:
     """The field of coefficients ``y``."""
-    x = np.array(y, np.float64)
-    boxes = levels(x.shape[x.ndim - axes :])
-    for one in x if x.ndim > axes else [x]:
-        for box in reversed(boxes):
-            corner: Any = (..., *map(slice, box))
-            part = one[corner]
+    x = np.array(y, np.float64, order="C")
+    for one in _fields(x, axes):
+        for box in reversed(levels(one.shape)):
+            part = one[tuple(map(slice, box))]
             for axis in reversed(range(axes)):
                 if box[axis] >= SHORTEST:
-                    _join(np.moveaxis(part, axis - axes, 0))
+                    _join(np.moveaxis(part, axis, 0))
     return x
+
+
+def _fields(x: np.ndarray, axes: int) -> np.ndarray:
+    """Views (*space), one by one: what is at work stays in the cache."""
+    return x.reshape(-1, *x.shape[x.ndim - axes :])
+
+
+def _compiled(x: np.ndarray) -> bool:
+    return numba is not None and 2 <= x.ndim <= 3  # a line alone is best as slices
+
+
+def _lines(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``x`` (n, ...) as (n, p, q), and room for the loops."""
+    return x.reshape(len(x), *(1,) * (3 - x.ndim), *x.shape[1:]), np.empty((len(x), TILE))
 
 
 def _lift(to: np.ndarray, factor: float, other: np.ndarray, left: bool) -> None:
@@ -80,6 +90,9 @@ def _lift(to: np.ndarray, factor: float, other: np.ndarray, left: bool) -> None:
 
 
 def _split(x: np.ndarray) -> None:
+    if _compiled(x):
+        split(*_lines(x))
+        return
     s, d = x[::2].copy("K"), x[1::2].copy("K")
     _lift(d, A, s, False)
     _lift(s, B, d, True)
@@ -90,6 +103,9 @@ def _split(x: np.ndarray) -> None:
 
 
 def _join(y: np.ndarray) -> None:
+    if _compiled(y):
+        join(*_lines(y))
+        return
     ns = (len(y) + 1) // 2
     s, d = y[:ns] / SCALE, y[ns:] * SCALE
     _lift(s, -D, d, True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from romae.archive import fourier
+from romae.archive import fourier, wavelet
 from romae.archive.fourier import radices, roots, transform
 from romae.archive.pseudospectral import etd_draft, etd_tables
 from romae.archive.wavelet import forward, inverse
@@ -59,6 +59,18 @@ def test_large_prime_factors_are_refused():
 def test_wavelets_invert(rng, shape):
     x = rng.standard_normal((2, *shape))
     np.testing.assert_allclose(inverse(forward(x, len(shape)), len(shape)), x, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "shape", [(50,), (33, 40), (11, 12), (255, 3), (12, 17, 30), (2, 13, 5, 14)]
+)
+def test_compiled_wavelets_have_the_bits_of_slices(rng, shape, monkeypatch):
+    x = rng.standard_normal((2, *shape))
+    quick = forward(x, len(shape)), inverse(x, len(shape))
+    monkeypatch.setattr(wavelet, "numba", None)
+    slow = forward(x, len(shape)), inverse(x, len(shape))
+    for a, b in zip(quick, slow, strict=True):
+        assert a.tobytes() == b.tobytes()
 
 
 def test_wavelets_keep_noise_and_gather_smooth_fields(rng):
