@@ -9,6 +9,7 @@ LATENT = "latent"  # dimension of the encoded state, size k
 MEMBER = "member"  # dimension over the forecasts of an ensemble
 CASE = "case"  # dimension over trajectories that differ in parameters
 REDUCER = "reducer"  # attribute of latents: whose they are
+PHASES = "phases"  # attribute of latents that begin with (cos, sin) of so many phases
 
 FORMAT_VERSION = 1  # of a saved model; raised when an older romae could not read it
 BUNDLE_FILE = "romae.json"  # description of a saved model, beside its tensors

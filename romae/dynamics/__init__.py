@@ -11,12 +11,14 @@ OperatorInference          a polynomial law, regularised until rollouts stay bou
 SINDy                      a sparse law that can be read
 Koopman                    functions of the latents that evolve linearly, at any time
 Ensemble                   several models of one kind, from other seeds or other data
+Equivariant                any of them on the shapes and phase increments of Aligned
 LatentGP                   a law per case, interpolated over parameters
 """
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.baselines import Climatology, Persistence
 from romae.dynamics.ensemble import Ensemble
+from romae.dynamics.equivariant import Equivariant
 from romae.dynamics.koopman import Koopman
 from romae.dynamics.latent_gp import LatentGP
 from romae.dynamics.linear import DMD
@@ -36,6 +38,7 @@ __all__ = [
     "Dynamics",
     "EchoState",
     "Ensemble",
+    "Equivariant",
     "Koopman",
     "LatentGP",
     "NeuralODE",

@@ -106,11 +106,11 @@ class Ensemble(Dynamics):
 
     def fitted_alike(self) -> bool:
         """Whether every member has the arrays of the first."""
-        first, *others = self.models
+        first, *others = (model.to_bundle()[1] for model in self.models)
         return all(
-            np.array_equal(getattr(first, n), getattr(other, n), equal_nan=True)
+            np.array_equal(a, other[n], equal_nan=True)
             for other in others
-            for n in first.fitted
+            for n, a in first.items()
         )
 
     def _member(self, i: int) -> Dynamics:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from romae.bundle import Bundle
 from romae.config import read_arguments
+from romae.conventions import PHASES
 from romae.errors import BundleError, OptionError, nearest
 from romae.fields import Snapshots, survey
 from romae.reducers.aligned_coder import AlignedCoder, positions
@@ -192,6 +193,12 @@ class Aligned(Reducer):
         return self._coder(Phases(positions(self.layout, self.axes), shape))
 
     # -- encode and decode ----------------------------------------------------------------------
+
+    def encode(self, data: Any) -> xr.DataArray:
+        """As :meth:`Reducer.encode`; the attribute ``phases`` counts the pairs that come first."""
+        z = super().encode(data)
+        size = 0 if self.fitted is None else self.fitted.latent
+        return z.assign_attrs({PHASES: (self.latent - size) // 2})
 
     def along(self, source: Snapshots | xr.DataArray, case: int) -> Self:
         """The same, with the inner reducer as it is for one trajectory."""

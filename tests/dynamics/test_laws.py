@@ -17,6 +17,7 @@ from romae.dynamics import (
     Dynamics,
     EchoState,
     Ensemble,
+    Equivariant,
     Koopman,
     LatentGP,
     NeuralODE,
@@ -54,7 +55,8 @@ QUICK = {
     "polynomial-delays": lambda **o: PolynomialMap(2, context=3, ridge=1e-6, noise=0.0, **o),
     "echo": lambda **o: EchoState(60, context=16, **ECHO, **o),
 }
-ELSEWHERE = {LatentGP}  # takes a family of cases: its laws are in test_regression.py
+# One takes a family of cases, the other circles: see test_regression.py, test_equivariant.py.
+ELSEWHERE = {LatentGP, Equivariant}
 every = pytest.mark.parametrize("kind", QUICK)
 seeded = pytest.mark.parametrize("kind", ["gru", "lstm", "transformer", "ode", "echo"])
 _cache = {}
