@@ -7,7 +7,8 @@
 
 The threshold decides how many terms stay. Each of a series is tried and its law rolled out
 from starts in the training data; of those that are about as good as the best and stay bounded in a
-long rollout, the one with fewest terms is taken. The regression is pysindy's; rollouts evaluate
+long rollout, the one with fewest terms is taken. The regression is pysindy's, repeated in the
+search by :mod:`romae.dynamics.thresholded`; rollouts evaluate
 the library for all starts at once, which its own simulation does not.
 
 w = (z - origin) / scale. With origin "mean" the law is that of deviations from the mean, and the
@@ -18,8 +19,7 @@ Works when the latents are few (up to about 6), smooth in time and the law is sp
 latents of a network rarely are, and the library grows as k^degree.
 """
 
-import warnings
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -27,12 +27,10 @@ from romae.dynamics.base import Dynamics
 from romae.dynamics.between import between
 from romae.dynamics.laws import Library, derivative, parts_of, roll
 from romae.dynamics.regression import Array, TimeForm, Trials, first_healthy
-from romae.errors import DataError, MissingDependencyError, OptionError, check_option
+from romae.dynamics.thresholded import RIDGES, folded, pysindy, search, stlsq
+from romae.errors import DataError, OptionError, check_option
 
 THRESHOLDS = (0.0, 1e-3, 3e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # rates scaled to variance 1
-# Of the mean squared feature. The first is only against exactly dependent features and is undone by
-# a last fit without it; the others hold what the data hardly tell, as off a limit cycle.
-RIDGES = (1e-10, 1e-6, 1e-4, 1e-2)
 LOST = 1e4  # standard deviations from the mean, beyond which a loop of the search is given up
 AS_GOOD = (0.95, 0.3)  # share of the best horizon, and decades above the best error
 
@@ -94,14 +92,16 @@ class SINDy(Dynamics):
         D, R = np.concatenate(theta), np.concatenate(right)
         thresholds = THRESHOLDS if self.threshold is None else (self.threshold,)
         tried = [(t, ridge) for ridge in RIDGES for t in thresholds]
-        laws = _sparse(D, R, tried)
+        pysindy()  # missing, it is missed before the search
+        D, R = folded(D, R)
+        laws = search(D, R, tried)
         if not laws:
             raise DataError(
                 f"SINDy: every one of {D.shape[1]} terms falls below the threshold "
                 f"{thresholds[0]:g} in some latent. Expected at least one that stays; take a "
                 "smaller threshold, or None, which searches."
             )
-        labels, found = [t for t, _ in laws], [X for _, X in laws]
+        labels, found = [t for t, _, _ in laws], [X for _, _, X in laws]
         trials = Trials.spread(sequences)
         steps = trials.truth.shape[1]
         start = trials.starts[:, -1]
@@ -123,7 +123,11 @@ class SINDy(Dynamics):
             self.span,
             lambda n: self._roll(found[n], long.starts[:, -1], long.trial, limit=edge),
         )
-        self.coefficients, self.chosen = found[best], np.array(labels[best])
+        law = stlsq(D, R, *laws[best][:2])
+        # where rounding decides on a term, the law that was judged stays
+        same = law is not None and np.array_equal(law != 0, found[best] != 0)
+        self.coefficients = law if same and law is not None else found[best]
+        self.chosen = np.array(labels[best])
         self.history = [
             {
                 "threshold": labels[n],
@@ -215,54 +219,3 @@ class SINDy(Dynamics):
                 names += [f"{f}({many}z{i}/{scale[i]:.{digits}g})" for i in range(k)]
                 sizes += [1.0] * k
         return names, np.array(sizes)
-
-
-def _sparse(D: Array, R: Array, tried: list[tuple[float, float]]) -> list[tuple[float, Array]]:
-    """Threshold and law of every pair (threshold, ridge) that leaves one, thresholds rising.
-
-    Where a latent kept no term, larger thresholds with the same ridge are not tried.
-    """
-    # The triangular factor of [D R] has the same normal equations and as many rows as columns.
-    if len(D) > D.shape[1] + R.shape[1]:
-        both = np.linalg.qr(np.concatenate([D, R], axis=1), mode="r")
-        both *= np.sqrt(len(both) / len(D))  # so that means over rows stay
-        D, R = both[:, : D.shape[1]], both[:, D.shape[1] :]
-    found, ended = [], set()
-    for threshold, ridge in tried:
-        if ridge in ended:
-            continue
-        X = _stlsq(D, R, threshold, ridge)
-        if X is None:
-            ended.add(ridge)
-        else:
-            found.append((threshold, X))
-    return found
-
-
-def _stlsq(D: Array, R: Array, threshold: float, ridge: float) -> Array | None:
-    """X (d, k) of features (T, d) and rates (T, k); None when a latent keeps no term.
-
-    Rates are scaled to variance one, so that a threshold means the same in every latent.
-    """
-    size = np.sqrt(np.mean(R**2, axis=0))
-    moving = size > 1e-12
-    size = np.where(moving, size, 1.0)
-    level = ridge * float(np.sum(D**2)) / D.shape[1]
-    optimiser = _pysindy().STLSQ(threshold=threshold, alpha=level, unbias=ridge == RIDGES[0])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that all terms are gone is told by what comes back
-        optimiser.fit(D, R / size)
-    X = np.asarray(optimiser.coef_, dtype=np.float64).reshape(R.shape[1], -1).T * size
-    alive = (X != 0).any(axis=0) | ~moving
-    return X if alive.all() and np.isfinite(X).all() else None
-
-
-def _pysindy() -> Any:
-    try:
-        import pysindy
-    except ImportError as error:
-        raise MissingDependencyError(
-            "SINDy needs pysindy, which is not installed. Type: pip install 'romae[dynamics]'; or "
-            "take romae.OperatorInference, which does without"
-        ) from error
-    return pysindy

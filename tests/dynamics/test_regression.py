@@ -13,7 +13,7 @@ from romae.dynamics import DMD, Koopman, LatentGP, OperatorInference, SINDy
 from romae.dynamics.latent_gp import _Spectra
 from romae.dynamics.laws import Library, derivative, roll
 from romae.dynamics.perturbed import Perturbed
-from romae.dynamics.sindy import _sparse, _stlsq
+from romae.dynamics.thresholded import RIDGES, folded, search, stlsq
 from romae.errors import DataError, MissingDependencyError, OptionError
 
 
@@ -595,12 +595,28 @@ def test_rows_of_a_tall_regression_are_folded_and_the_sparse_law_stays():
     X = np.where(rng.random((8, 2)) < 0.4, rng.normal(size=(8, 2)), 0.0)
     R = D @ X + 0.01 * rng.normal(size=(400, 2))
     tried = [(t, r) for r in (1e-10, 1e-2) for t in (0.0, 0.05, 0.2, 9.0, 10.0)]
-    found = _sparse(D, R, tried)
-    direct = [(t, law) for t, r in tried if (law := _stlsq(D, R, t, r)) is not None]
+    found = search(*folded(D, R), tried)
+    direct = [(t, law) for t, r in tried if (law := stlsq(D, R, t, r)) is not None]
     assert len(found) == len(direct) == 6
-    for (t, law), (other, own) in zip(found, direct, strict=True):
+    for (t, _, law), (other, own) in zip(found, direct, strict=True):
         assert t == other
         np.testing.assert_allclose(law, own, atol=1e-10)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(3, 25), st.sampled_from(RIDGES))
+def test_the_search_finds_the_laws_of_pysindy(seed, terms, ridge):
+    rng = np.random.default_rng(seed)
+    D = rng.normal(size=(60, terms)) @ (np.eye(terms) + 0.5 * rng.normal(size=(terms, terms)))
+    X = np.where(rng.random((terms, 3)) < 0.5, rng.normal(size=(terms, 3)), 0.0)
+    R = D @ X + 0.1 * rng.normal(size=(60, 3))
+    D, R = folded(D, R)
+    found = search(D, R, [(t, ridge) for t in (0.0, 0.01, 0.03, 0.1)])
+    assert found  # without a threshold there is always a law
+    for threshold, alpha, law in found:
+        own = stlsq(D, R, threshold, alpha)
+        np.testing.assert_array_equal(law != 0, own != 0)
+        np.testing.assert_allclose(law, own, rtol=1e-6, atol=1e-8 * np.abs(own).max())
 
 
 def test_a_loop_beyond_the_limit_is_given_up_and_the_others_are_as_they_were():
