@@ -17,7 +17,8 @@ optimised one fits whole trajectories,
 
     min_{mu, B}  sum_t || y_t - sum_j exp(mu_j t) B_j ||^2
 
-by variable projection from the eigenvalues of the exact one; bagging repeats that on random
+by variable projection from the eigenvalues of the exact one, the same without growth, and the
+peaks of the spectrum, of which the smallest sum is kept; bagging repeats that on random
 subsets of times and takes the mean, and the scatter tells how well a rate is known. Both take any
 times t, so with d = 1 they learn from uneven ones; the exact one gives them a start, from a
 spline through the data.
@@ -35,6 +36,7 @@ import xarray as xr
 from romae.dynamics.base import Dynamics
 from romae.dynamics.rates import (
     Growth,
+    best_projection,
     constraint,
     hold_growth,
     partners,
@@ -157,14 +159,14 @@ class DMD(Dynamics):
         H = np.concatenate([*windows, np.ones((len(windows[0]), 1))], axis=1)
         times = min(clocks, key=len)[: len(H)]
         if self.growth == "neutral":  # the exact method damps, so who lasts is told by this one
-            rates = variable_projection(H, times, rates, constraint(rates, "stable"))
+            rates = best_projection(H, times, rates, "stable")
             rates, _ = hold_growth(rates, "neutral", max(map(len, sequences)))
-        hold = constraint(rates, self.growth)
-        best = variable_projection(H, times, rates, hold)
+        best = best_projection(H, times, rates, self.growth)
         if self.method == "optimised":
             return best, np.zeros(len(best), dtype=complex)
         rng = np.random.default_rng(self.seed)
         size = max(min(len(H), 2 * len(best)), round(BAG * len(H)))
+        hold = constraint(best, self.growth)
         bags = [np.sort(rng.choice(len(H), size, replace=False)) for _ in range(TRIALS)]
         found = np.stack([variable_projection(H[b], times[b], best, hold) for b in bags])
         return found.mean(axis=0), found.real.std(axis=0) + 1j * found.imag.std(axis=0)

@@ -4,7 +4,9 @@
     min_{mu, B}  sum_t || y_t - sum_j exp(mu_j t) B_j ||^2
 
 by variable projection (PyDMD). Rates of real data are real or come in conjugate pairs, and one of
-them, of the constant, is zero; both are held while the others move.
+them, of the constant, is zero; both are held while the others move. The sum has many minima, and
+rounding may decide which one is met: the search begins at several starts, and the smallest
+residual is kept.
 
 A forecast is x_n = Re sum_j lambda_j^n b_j phi_j: powers and one real product.
 """
@@ -18,6 +20,8 @@ from romae.errors import MissingDependencyError, TrainingError
 
 Array = np.ndarray
 Growth = Literal["stable", "neutral", "free"]
+FINER = 4  # points of the spectrum that starts are read from, over the number of times
+SAME = 1e-9  # of a residual: smaller by less is no better
 ROWS = 64  # powers between two that are computed afresh, rows of one product
 
 
@@ -89,6 +93,66 @@ def variable_projection(H: Array, times: Array, rates: Array, hold: Any) -> Arra
                 "the data; take a smaller rank, growth='stable', or method='exact'."
             ) from error
     return found if np.isfinite(found).all() else rates
+
+
+def best_projection(H: Array, times: Array, rates: Array, growth: Growth) -> Array:
+    """:func:`variable_projection` from each of :func:`starts`; the rates of smallest residual.
+
+    Raises TrainingError where no start leads to numbers.
+    """
+    best, least, failed = None, np.inf, None
+    for start in starts(H, times, rates):
+        try:
+            found = variable_projection(H, times, start, constraint(start, growth))
+        except TrainingError as error:
+            failed = failed or error
+            continue
+        lost = residual(H, times, found)
+        if best is None or lost < (1 - SAME) * least:
+            best, least = found, lost
+    if best is None:
+        assert failed is not None
+        raise failed
+    return best
+
+
+def starts(H: Array, times: Array, rates: Array) -> list[Array]:
+    """``rates`` (r,) themselves, without their growth, and as peaks of the spectrum of H (T, n).
+
+    One step of noisy data is damped by the noise, and so are the rates that fit it; the others are
+    not. Peaks are found one by one, each in what those before it leave, where times are even.
+    """
+    found = [rates, 1j * rates.imag] if rates.real.any() else [rates]
+    if not np.array_equal(times, np.arange(len(times))):
+        return found
+    T = len(H)
+    peaks = np.array([0j] if len(rates) % 2 else [0j, -1 / T])
+    omega = 2 * np.pi * np.fft.rfftfreq(FINER * T)
+    while len(peaks) < len(rates):
+        left = np.fft.rfft(H - _fitted(H, times, peaks), FINER * T, axis=0)
+        power = np.square(np.abs(left)).sum(axis=1)
+        # the slowest and the fastest are no pairs, and one that is there counts once
+        near = np.abs(omega[:, None] - np.abs(peaks.imag)).min(axis=1) < np.pi / T
+        power[near | (omega < np.pi / T) | (omega > np.pi * (1 - 1 / T))] = -1
+        peak = 1j * omega[int(np.argmax(power))]
+        peaks = np.concatenate([peaks, [peak, -peak]])
+    return [*found, peaks]
+
+
+def residual(H: Array, times: Array, rates: Array) -> float:
+    """|| H - V B || for the best B; infinite where exponentials overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        V = np.exp(np.multiply.outer(times, rates))
+    if not np.isfinite(V).all():
+        return np.inf
+    return float(np.linalg.norm(H - _fitted(H, times, rates)))
+
+
+def _fitted(H: Array, times: Array, rates: Array) -> Array:
+    """V B (T, n), real, for the best B of rates (r,) in conjugate pairs."""
+    V = np.exp(np.multiply.outer(times, rates))
+    V /= np.linalg.norm(V, axis=0)
+    return np.asarray((V @ np.linalg.lstsq(V, H.astype(complex), rcond=1e-12)[0]).real)
 
 
 def powers(values: Array, times: Array) -> Array:
