@@ -104,7 +104,7 @@ def run(letter: str, kinds: list[str], seeds: int, sizes: list[int] | None) -> N
         for k, seed in itertools.product(sizes or SIZES[letter], range(seeds)):
             if k <= phases or done(letter, kind, k, seed) or (seed and not trained(kind, options)):
                 continue
-            reducer = make_reducer(kind, k - phases, seeded(kind, options, seed))
+            reducer = make_reducer(kind, k, seeded(kind, options, seed))
             reducer.fit(train, valid)
             found = romae.compare([reducer], test, rates="skip", on_leak=leak)
             record(letter, kind, seed, found.isel(model=-1))

@@ -3,7 +3,8 @@
 The class name works too: ``kind = "pod-ae"`` and ``kind = "PODAutoencoder"`` are the
 same. Options are the constructor's own arguments, read strictly. A preset such as ``vae`` takes its
 own options and those of its network (:mod:`romae.reducers.presets`). ``aligned`` takes ``axes``,
-``inner``, the kind it works with (``pod-ae``), and the options of that; the size is that one's.
+``inner``, the kind it works with (``pod-ae``), and the options of that. Its size counts the phases,
+two latents for each axis; an energy fraction is that of the POD inside.
 """
 
 import inspect
@@ -71,8 +72,10 @@ def make_reducer(
     where = f"{where} {kind}".strip()
     if made is romae.Aligned:
         own = {n: arguments.pop(n) for n in ("axes",) if n in arguments}
-        inner = make_reducer(_inside(arguments, where), latent, arguments, where=where)
-        return made(inner, **read_arguments(made, own, where=where))
+        whole = None if isinstance(latent, float) else latent
+        size = None if whole is not None else latent
+        inner = make_reducer(_inside(arguments, where), size, arguments, where=where)
+        return made(inner, **read_arguments(made, own, where=where), latent=whole)
     cls = _network(made, arguments, where)
     default = getattr(cls, "default_train", None)
     if default is not None and isinstance(arguments.get("train"), Mapping):

@@ -63,9 +63,13 @@ def test_one_setting_of_a_training_leaves_the_others(kind):
 def test_aligned_takes_the_options_of_the_reducer_inside():
     made = make_reducer("aligned", 3, {"axes": "x", "inner": "vae", "hidden": [9]})
     assert type(made.inner) is romae.PODAutoencoder
-    assert (made.inner.latent, made.inner.hidden, made.axes) == (3, (9,), ("x",))
-    assert repr(make_reducer("aligned", 3)) == repr(romae.Aligned(3))
-    assert make_reducer("aligned", 3, {"inner": "pod"}).inner.rank == 3
+    assert (made.latent, made.inner.hidden, made.axes) == (3, (9,), ("x",))
+    assert repr(make_reducer("aligned", 3)) == repr(romae.Aligned(romae.PODAutoencoder(), latent=3))
+    assert make_reducer("aligned", 0.9, {"inner": "pod"}).inner.rank == 0.9
+    with pytest.raises(
+        OptionError, match=r"latent=4, and 4 of them are cos and sin.*type latent=6"
+    ):
+        make_reducer("aligned", 4, {"axes": ["y", "x"]})
 
 
 def test_pod_takes_an_energy_fraction():

@@ -16,7 +16,6 @@ gains nothing where they do not: behind a body, under a forcing that varies alon
 """
 
 import copy
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -26,20 +25,16 @@ import xarray as xr
 from torch import Tensor
 
 from romae.bundle import Bundle
-from romae.config import read_arguments
 from romae.conventions import PHASES
-from romae.errors import BundleError, OptionError, nearest
+from romae.errors import OptionError, check_whole
 from romae.fields import Snapshots, survey
 from romae.reducers.aligned_coder import AlignedCoder, positions
-from romae.reducers.aligned_view import aligned_view
+from romae.reducers.aligned_fit import aligned_snapshots, fit_weights
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
-from romae.reducers.data import FitData, scaled_batches
-from romae.reducers.phases import SILENT, Phases, angles, choose_weights
-
-COEFFICIENT_BYTES = 16 << 20  # of the first Fourier coefficients from which weights are chosen
-RIGID = 1e-5  # of the fluctuation, and
-ROUNDING = 4e-7  # of the largest value: aligned snapshots that differ by less are one shape
+from romae.reducers.data import FitData
+from romae.reducers.inside import unfitted
+from romae.reducers.phases import Phases
 
 
 class Aligned(Reducer):
@@ -51,6 +46,8 @@ class Aligned(Reducer):
         ``PODAutoencoder(size)``. It is not changed: what is fitted is ``fitted``.
     axes : names of the axes to align along; None takes every periodic one. Name them where a
         forcing, a wall or a rotation tells the places along one apart.
+    latent : size of the whole, phases and all: ``inner`` gets what they leave, whatever its own
+        size is. None: two for each axis, and those of ``inner``.
 
     Latents are cos and sin of the phase, axis by axis, then those of ``inner``: ``latent`` is
     theirs and two for each axis. Where all snapshots are one shape at different places, the phases
@@ -70,16 +67,20 @@ class Aligned(Reducer):
         self,
         inner: Reducer | dict[str, Any] | int = 2,
         axes: Sequence[str] | str | None = None,
+        *,
+        latent: int | None = None,
     ) -> None:
         super().__init__()
-        self.inner = _unfitted(inner)
+        self.inner = unfitted(inner)
         self.axes = (axes,) if isinstance(axes, str) else None if axes is None else tuple(axes)
         if self.axes is not None and (not self.axes or len(set(self.axes)) < len(self.axes)):
             raise OptionError(
                 f"Aligned axes are {list(self.axes)}. Expected different names of periodic axes, "
                 'at least one; type axes=["x"], or leave it out for every periodic axis.'
             )
-        self.latent = self.inner.latent + 2 * len(self.axes or ())
+        self.total = None if latent is None else check_whole("Aligned latent", latent)
+        self.latent = self.total or self.inner.latent + 2 * len(self.axes or ())
+        self._inner(len(self.axes or ()))  # a size that cannot be is found here
         self.scale = self.inner.scale
         self.fitted = None
 
@@ -87,10 +88,12 @@ class Aligned(Reducer):
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments; the reducer as its class and arguments."""
         header = self.inner.header("reducer")
-        return {"inner": {n: header[n] for n in ("class", "arguments")}, "axes": self.axes}
+        inner = {n: header[n] for n in ("class", "arguments")}
+        return {"inner": inner, "axes": self.axes, "latent": self.total}
 
     def __repr__(self) -> str:
-        return f"Aligned({self.inner!r}, axes={self.axes!r})"
+        size = "" if self.total is None else f", latent={self.total}"
+        return f"Aligned({self.inner!r}, axes={self.axes!r}{size})"
 
     @property
     def latent_bytes(self) -> int:
@@ -108,64 +111,40 @@ class Aligned(Reducer):
 
     def check_size(self, snapshots: Snapshots) -> None:
         """Refuse axes that cannot be aligned and sizes that cannot be determined."""
-        positions(snapshots.layout, self.axes)
-        self.inner.check_size(snapshots)
+        axes = positions(snapshots.layout, self.axes)
+        self._inner(len(axes)).check_size(snapshots)
 
-    def _smallest_size(self) -> int:
-        return self.inner._smallest_size()
+    def _inner(self, axes: int) -> Reducer:
+        """The reducer behind ``axes`` phases, unfitted."""
+        if self.total is None:
+            return unfitted(self.inner)
+        if self.total <= 2 * axes:
+            raise OptionError(
+                f"Aligned has latent={self.total}, and {2 * axes} of them are cos and sin of the "
+                f"phase along each aligned axis. Expected {2 * axes + 1} or more, the others for "
+                f"the reducer inside; type latent={2 * axes + 2}, or name fewer axes."
+            )
+        return unfitted(self.inner, self.total - 2 * axes)
 
     def _fit(self, data: FitData) -> Coder:
         self.fitted = None
         phases = Phases(positions(self.layout, self.axes), data.snapshots.shape[1:])
         self.latent = 2 * len(phases.axes)
         coder = self._coder(phases).to(data.device)
-        self._choose(coder, data)
-        train = self._view(coder, data.snapshots, data)
+        fit_weights(coder, data)
+        train = aligned_snapshots(coder, data.snapshots, data)
         found = survey(train)
         if len(found.constant) == self.layout.channels:  # one shape at different places
             shape = (found.mean - self._level()) / self.scaling.columns
             coder.bias.copy_(torch.from_numpy(-np.nan_to_num(shape)))
             return coder
-        valid = None if data.validation is None else self._view(coder, data.validation, data)
-        inner = _unfitted(self.inner)
+        held_out = data.validation
+        valid = None if held_out is None else aligned_snapshots(coder, held_out, data)
+        inner = self._inner(len(phases.axes))
         inner.fit(train, valid, device=str(data.device), checkpoint=data.folder)
         self.fitted, self.history = inner, inner.history
         self.latent += inner.latent
         return self._coder(phases).to(data.device)
-
-    def _choose(self, coder: AlignedCoder, data: FitData) -> None:
-        """Set the weights of the phases, from evenly spaced snapshots where there are many."""
-        phases, quadrature = coder.phases, self.layout.quadrature
-        shapes = [getattr(phases, f"weights{i}").shape[1:] for i in range(len(phases.axes))]
-        kept = max(1, COEFFICIENT_BYTES // (8 * sum(int(np.prod(s)) for s in shapes)))
-        stride, seen = -(-len(data.snapshots) // kept), 0
-        found: list[list[np.ndarray]] = [[] for _ in shapes]
-        for _, x in scaled_batches(data.snapshots, data.scaling, data.device):
-            own = x[-seen % stride :: stride] + coder.offset
-            seen += len(x)
-            for i, parts in enumerate(found):
-                m = phases.coefficients(own, i).cpu().numpy()
-                parts.append((m[..., 0] + 1j * m[..., 1]).reshape(len(own), -1))
-        root = np.sqrt(quadrature.mean(tuple(1 + a for a in phases.axes))).reshape(-1)
-        for i, parts in enumerate(found):
-            m = np.concatenate(parts).astype(complex)
-            w = root * choose_weights(m * root)
-            pair = np.stack([w.real, w.imag]).reshape(2, *shapes[i])
-            getattr(phases, f"weights{i}").copy_(torch.from_numpy(pair))
-            phases.floor[i] = SILENT * float(np.sqrt(np.mean(np.abs(m @ w.conj()) ** 2)))
-
-    def _view(self, coder: AlignedCoder, snapshots: Snapshots, data: FitData) -> Snapshots:
-        """``snapshots`` aligned as they are read."""
-        phi: list[list[np.ndarray]] = [[] for _ in range(snapshots.cases)]
-        for case, x in scaled_batches(snapshots, data.scaling, data.device):
-            phi[case].append(angles(coder.phases(x + coder.offset)).cpu().numpy())
-        largest = np.maximum(np.abs(data.survey.minimum), np.abs(data.survey.maximum))
-        return aligned_view(
-            snapshots,
-            [np.concatenate(parts) for parts in phi],
-            coder.phases.axes,
-            rounding=RIGID * data.survey.std + ROUNDING * largest,
-        )
 
     def _level(self) -> np.ndarray:
         """The temporal mean without what tells places along the axes apart (C, *space)."""
@@ -255,24 +234,3 @@ class Aligned(Reducer):
             given |= {start + n.removeprefix(prefix): a for n, a in found.items()}
         told = {**document["inner"], "layout": document["layout"]}
         self.fitted = type(self.inner).from_bundle((told, given))
-
-
-def _unfitted(given: Reducer | dict[str, Any] | int) -> Reducer:
-    """A reducer of its own, of another one's arguments, a table of class and arguments, a size."""
-    if isinstance(given, Reducer):
-        return type(given)(**given.arguments)
-    if not isinstance(given, dict):
-        from romae.reducers.pod_autoencoder import PODAutoencoder
-
-        return PODAutoencoder(given)
-    label = str(given.get("class"))
-    module, _, name = label.rpartition(":")
-    home = sys.modules.get(module or "romae.reducers")
-    if home is None:
-        raise BundleError(
-            f"the reducer inside Aligned is of {label}. Type `import {module}` first."
-        )
-    cls = getattr(home, name, None)
-    if not (isinstance(cls, type) and issubclass(cls, Reducer)):
-        raise OptionError(f"unknown reducer {label!r}. {nearest(label, home.__all__)}")
-    return cls(**read_arguments(cls, given.get("arguments", {}), where=label))

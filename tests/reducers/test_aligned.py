@@ -292,10 +292,11 @@ def test_the_view_reads_what_the_coder_aligns(storage, tmp_path):
     np.testing.assert_allclose(found.mean, whole[20:][1::3].mean(0), rtol=1e-6, atol=1e-6)
 
 
-def test_weights_come_from_a_part_of_long_data(wave, monkeypatch):
+@pytest.mark.parametrize("rows", [7, 1])  # of a batch; of 1, most have no part in it
+def test_weights_come_from_a_part_of_long_data(rows, wave, monkeypatch):
     whole = Aligned(POD(3)).fit(wave)
-    monkeypatch.setattr("romae.reducers.aligned.COEFFICIENT_BYTES", 300)
-    monkeypatch.setattr("romae.reducers.data.BATCH_BYTES", 7 * 9 * 12 * 2 * 4)
+    monkeypatch.setattr("romae.reducers.aligned_fit.COEFFICIENT_BYTES", 300)
+    monkeypatch.setattr("romae.reducers.data.BATCH_BYTES", rows * 9 * 12 * 2 * 4)
     part = Aligned(POD(3)).fit(wave)
     m = whole.module.phases.weights0
     assert not torch.equal(m, part.module.phases.weights0)
@@ -311,9 +312,22 @@ def test_a_study_names_it():
     table = {
         "data": {"case": "kolmogorov", "size": "tiny"},
         "reducers": [
-            {"kind": "aligned", "latent": [2, 4], "options": {"axes": ["x"], "inner": "pod"}}
+            {"kind": "aligned", "latent": [4, 6], "options": {"axes": ["x"], "inner": "pod"}}
         ],
     }
     study = read_dataclass(Study, {"name": "s", **table}, where="study")
     made = Plan(study, None).new_reducers()
-    assert [(r.axes, r.inner.rank) for r in made.values()] == [(("x",), 2), (("x",), 4)]
+    assert [(r.axes, r.latent) for r in made.values()] == [(("x",), 4), (("x",), 6)]
+
+
+@pytest.mark.parametrize("make", [POD, PODAutoencoder, lambda k=2: Aligned(POD(k), "lev")])
+def test_a_size_of_the_whole_counts_the_phases(make, wave):
+    given = make() if make is not PODAutoencoder else PODAutoencoder(hidden=(8,), train=SHORT)
+    model = Aligned(given, "x", latent=7).fit(wave)
+    assert (model.latent, model.encode(wave).sizes["latent"]) == (7, 7)
+    assert model.fitted.latent == 5
+    assert Aligned(given, latent=7).latent == 7
+    with pytest.raises(OptionError, match=r"latent=4, and 4 of them.*type latent=6"):
+        Aligned(POD(2), latent=4).fit(wave)
+    with pytest.raises(OptionError, match=r"latent=2, and 2 of them.*type latent=4"):
+        Aligned(POD(2), "x", latent=2)
