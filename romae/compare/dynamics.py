@@ -10,41 +10,40 @@ regression) is a row with the reason, not the end of the run. Selecting on data 
 winner look better than it is: report its error on data that took no part in the choice.
 """
 
-import inspect
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from romae.compare.candidates import (
+    BASELINES,
+    candidates,
+    check_room,
+    fit_all,
+    leave_out,
+    reason,
+    who_knows,
+)
 from romae.compare.contenders import Entry, choose_starts, labelled
 from romae.compare.even import evenly
-from romae.compare.forcing import Forcing, uses_inputs
-from romae.compare.forecasts import even_test, forecast_dataset
+from romae.compare.forcing import Forcing
+from romae.compare.forecasts import even_test
 from romae.compare.ladders import Ladder, Rung, as_reducer, check_test, default_name
-from romae.compare.ranking import rank_models, sentences
+from romae.compare.ranked import add_costs, cost_of, ranked_dataset
 from romae.compare.rollouts import (
     Codes,
-    Told,
     codes_of,
     forecast_errors,
-    histories_of,
     latent_errors,
     one_pass,
-    roll,
     roll_entry,
 )
 from romae.dynamics.resampling import resample_cases
-from romae.errors import DataError, OptionError, TrainingError, check_option
+from romae.errors import TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
-from romae.kinds import DYNAMICS, class_name, make_dynamics
 from romae.metrics import unit_groups
-from romae.progress import log, track
-
-BASELINES = ("Persistence", "Climatology", "DMD")
-TIMED_STEPS = 200
-MOST_FEATURES = 300  # of a model that is tried because it was not named
+from romae.progress import log
 
 
 def compare_dynamics(
@@ -161,7 +160,7 @@ def rank_dynamics(
     check_test({default_name(reducer): reducer}, test, on_leak="raise")
     test = even_test(test, resample)
     forcing = Forcing.read(inputs if validation_inputs is None else validation_inputs, test)
-    wanted = _wanted(models, seed, device)
+    wanted = candidates(models, seed, device)
     mean = np.asarray(reducer.scaling.mean, dtype=float)
     fluctuation, found = one_pass({0: reducer}, test, mean)
     codes = found[0]
@@ -174,9 +173,9 @@ def rank_dynamics(
     if resample is not None:
         latents, params, inputs = resample_cases(latents, params, inputs, resample)
     if models is None:
-        _leave_out(entries, reducer.latent)
-    _fit_all(entries, latents, params, inputs, budget)
-    _check_room(entries, test, steps)
+        leave_out(entries, reducer.latent)
+    fit_all(entries, latents, params, inputs, budget)
+    check_room(entries, test, steps)
     able = [e for e in entries if not e.failure]
     context = max((int(e.dynamics.context) for e in able), default=1)
     chosen = choose_starts(starts, test, context, steps)
@@ -192,129 +191,15 @@ def rank_dynamics(
     else:
         errors = _in_latents(entries, rolled, codes, chosen, steps)
         fields = [f"latents of {default_name(reducer)}"]
-    order, result = _result(entries, errors, test, chosen, steps, threshold, fields)
-    _add_costs(result, [_cost(entries[i], codes, test, forcing) for i in order])
+    order, result = ranked_dataset(entries, errors, test, chosen, steps, threshold, fields)
+    add_costs(result, [cost_of(entries[i], codes, test, forcing) for i in order])
     if forcing is not None:
-        result.attrs["inputs"] = _who_knows(entries, forcing)
+        result.attrs["inputs"] = who_knows(entries, forcing)
         result.attrs["verdict"] += "\n" + result.attrs["inputs"]
     result.attrs |= {"reducer": default_name(reducer), "measure": measure}
     result.attrs["reference_mean"] = "temporal mean of the training data of the reducer"
     fitted = {e.name: e.dynamics for e in (entries[i] for i in order) if e.dynamics is not None}
     return result, {n: d for n, d in fitted.items() if hasattr(d, "fit_seconds")}
-
-
-def _wanted(models: Any, seed: int, device: str) -> dict[str, Any]:
-    """Dynamics by name, baselines first: they are cheap, and a budget may run out."""
-    if models is None:
-        models = list(DYNAMICS)
-    given = models.items() if isinstance(models, Mapping) else ((None, m) for m in models)
-    found: dict[str, Any] = {name: _made(name, seed, device) for name in BASELINES}
-    for name, model in given:
-        made = _made(model, seed, device) if isinstance(model, str) else model
-        if not (hasattr(made, "fit") and hasattr(made, "forecast")):
-            raise OptionError(
-                f"cannot compare a {type(made).__name__} as dynamics. Expected a kind such as "
-                f"'gru', an object such as romae.GRU(), or a mapping of names to them."
-            )
-        label = str(name or made.name)
-        if label in BASELINES and (name or isinstance(model, str) or _arguments(made) == label):
-            found[label] = made  # instead of the one that is there already
-            continue
-        if label in found:
-            label = _arguments(made)  # DMD(delays=4) beside DMD
-        stem, n = label, 1
-        while label in found:
-            n += 1
-            label = f"{stem} ({n})"
-        found[label] = made
-    return found
-
-
-def _arguments(made: Any) -> str:
-    """The class with those arguments that are not its defaults."""
-    given = {
-        n: getattr(made, n)
-        for n, p in inspect.signature(type(made)).parameters.items()
-        if getattr(made, n, p.default) != p.default
-    }
-    inside = ", ".join(f"{n}={v!r}" for n, v in given.items())
-    return f"{made.name}({inside})" if inside else str(made.name)
-
-
-def _made(kind: str, seed: int, device: str) -> Any:
-    import romae
-
-    cls = getattr(romae, class_name(kind, DYNAMICS, "dynamics"))
-    options = {"seed": seed} if "seed" in inspect.signature(cls).parameters else {}
-    return make_dynamics(kind, options, device=device)
-
-
-def _fit_all(
-    entries: list[Entry],
-    latents: list[xr.DataArray],
-    params: Any,
-    inputs: Any,
-    budget: float | None,
-) -> None:
-    """Fit what is not fitted; whatever goes wrong becomes the failure of its entry."""
-    begin = time.perf_counter()
-    with track(len(entries), "fitting dynamics") as task:
-        for entry in entries:
-            spent = time.perf_counter() - begin
-            if not entry.failure and not hasattr(entry.dynamics, "fit_seconds"):
-                if budget is not None and spent > budget and entry.kind != "baseline":
-                    entry.failure = f"not fitted, the budget of {budget:g} s was spent"
-                else:
-                    entry.failure = _attempt(entry, latents, params, inputs)
-            if entry.failure:
-                log(f"{entry.name}: {entry.failure}")
-            task.advance()
-
-
-def _leave_out(entries: list[Entry], latent: int) -> None:
-    """Models whose fit would take longer than that of all others: they are there by name only."""
-    for entry in entries:
-        features = getattr(entry.dynamics, "features", None)
-        if features is not None and (count := features(latent)) > MOST_FEATURES:
-            entry.failure = (
-                f"left out: {count} features of {latent} latents, more than {MOST_FEATURES}; "
-                "name it among the models to have it fitted"
-            )
-
-
-def _attempt(entry: Entry, latents: list[xr.DataArray], params: Any, inputs: Any) -> str:
-    known = {"inputs": inputs} if inputs is not None and uses_inputs(entry.dynamics) else {}
-    try:
-        entry.dynamics.fit(latents, params=params, **known)
-    except Exception as error:  # one model must not end the comparison of the others
-        return _reason(error)
-    return ""
-
-
-def _who_knows(entries: list[Entry], forcing: Forcing) -> str:
-    """Which models were told the inputs."""
-    models = [e for e in entries if e.dynamics is not None and not e.failure]
-    told = [e.name for e in models if uses_inputs(e.dynamics)]
-    rest = [e.name for e in models if not uses_inputs(e.dynamics)]
-    text = f"The inputs ({', '.join(forcing.names)}) are known to {', '.join(told) or 'no model'}"
-    return f"{text}; {', '.join(rest)} forecast without them." if rest else f"{text}."
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    name = "" if isinstance(error, DataError | OptionError) else f"{type(error).__name__}: "
-    return f"{name}{text}"
-
-
-def _check_room(entries: list[Entry], test: Snapshots, steps: int) -> None:
-    """A model whose history is longer than the data allow must not take the starts of all."""
-    longest = max(test.lengths)
-    for entry in entries:
-        context = int(entry.dynamics.context)
-        if not entry.failure and context > 1 and context + steps > longest:
-            entry.failure = (
-                f"its history of {context} snapshots and {steps} steps do not fit into {longest}"
-            )
 
 
 def _rolled(
@@ -330,7 +215,7 @@ def _rolled(
     try:
         return roll_entry(entry, codes, test, starts, steps, forcing)
     except Exception as error:
-        entry.failure = _reason(error)
+        entry.failure = reason(error)
     return None
 
 
@@ -344,90 +229,3 @@ def _in_latents(
         if found is not None:
             errors[j] = latent_errors(found, codes, starts, reference)[..., None]
     return errors
-
-
-def _result(
-    entries: list[Entry],
-    errors: np.ndarray,
-    test: Snapshots,
-    starts: Any,
-    steps: int,
-    threshold: float,
-    fields: list[str] | None,
-) -> tuple[list[int], xr.Dataset]:
-    """The Dataset, models by rank, then failures, then the reconstruction; and that order."""
-    lead = np.arange(1, steps + 1) * float(test.dt or np.nan)
-    result = forecast_dataset(entries, errors, lead, starts, test, threshold, fields)
-    failed = np.array([bool(e.failure) for e in entries])
-    for name in [n for n, v in result.data_vars.items() if "model" in v.dims]:
-        where = xr.DataArray(failed, dims="model")
-        result[name] = result[name].where(~where).assign_attrs(result[name].attrs)
-    some = [i for i, e in enumerate(entries) if e.kind != "reconstruction"]
-    ranking = rank_models(result["valid_time"].values[some], errors[some][..., -1], starts, steps)
-    number = len(entries)
-    numbers: dict[str, tuple[Any, str, str]] = {
-        "rank": (ranking.rank, "1", "place, 1 is best"),
-        "tied": (ranking.tied.astype(np.int8), "1", "not to be told from the winner"),
-        "error_mean": (ranking.error, "1", "geometric mean of the NRMSE over starts and leads"),
-        "behind_low": (ranking.behind_low, "", "behind the winner, lower end of the 95 % interval"),
-        "behind_high": (
-            ranking.behind_high, "", "behind the winner, upper end of the 95 % interval",
-        ),
-    }  # fmt: skip
-    for name, (values, units, text) in numbers.items():
-        full = np.full(number, np.nan)
-        full[some] = values
-        result[name] = (("model",), full, {"units": units, "long_name": text})
-    result["failure"] = (("model",), np.array([e.failure for e in entries], dtype=object))
-    names = [entries[i].name for i in some]
-    words = sentences(
-        names,
-        [entries[i].kind == "baseline" for i in some],
-        ranking,
-        [entries[i].failure for i in some],
-        horizon=float(lead[-1]),
-        unit=str(result.attrs["time_units"]),
-        threshold=threshold,
-        starts=len(starts),
-    )
-    result.attrs["verdict"] = "\n".join(words)
-    result.attrs["title"] = "Dynamics compared on one reducer"
-    order = [some[i] for i in np.argsort(ranking.rank)] + [
-        i for i in range(number) if i not in some
-    ]
-    return order, result.isel(model=order)
-
-
-def _add_costs(result: xr.Dataset, costs: list[tuple[float, float, float, float]]) -> None:
-    """Of every row of ``result``, as :func:`_cost` gives them."""
-    for i, (name, units, about) in enumerate(
-        (
-            ("fit_seconds", "s", "wall time of fit"),
-            ("step_seconds", "s", "wall time of a step of one rollout, decoding excluded"),
-            ("batch_step_seconds", "s", "wall time of a step of one of many rollouts at once"),
-            ("nbytes", "byte", "bytes of the fitted dynamics"),
-        )
-    ):
-        values = np.array([c[i] for c in costs], dtype=float)
-        result[name] = (("model",), values, {"units": units, "long_name": about})
-    batch = result["batch_step_seconds"] / (result.sizes["start"] * result.sizes["lead"])
-    result["batch_step_seconds"] = batch.assign_attrs(result["batch_step_seconds"].attrs)
-
-
-def _cost(
-    entry: Entry, codes: Codes, test: Snapshots, forcing: Forcing | None
-) -> tuple[float, float, float, float]:
-    """(fit seconds, seconds per step of one rollout, of all rollouts, bytes)."""
-    nothing = float("nan")
-    if entry.failure or entry.dynamics is None:
-        return nothing, nothing, nothing, nothing
-    case = int(np.argmax([len(z) for z in codes]))
-    start = [(case, max(int(entry.dynamics.context), 1))]
-    history = histories_of(entry.dynamics, codes, start)
-    told: Told | None = None if forcing is None else (forcing, start, True)
-    roll(entry.dynamics, history, 2, test, cases=[case], told=told)  # what happens once
-    one = roll(entry.dynamics, history, TIMED_STEPS, test, cases=[case], told=told)
-    return (
-        float(entry.dynamics.fit_seconds), one.seconds / TIMED_STEPS, entry.seconds,
-        float(entry.dynamics.nbytes),
-    )  # fmt: skip

@@ -21,17 +21,17 @@ form of the law are in it by that alone. Fails where cases differ in kind, a ste
 wake, and where the latents obey no law of this form.
 """
 
-import warnings
 import zlib
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from romae.dynamics.base import Dynamics
 from romae.dynamics.laws import Library, derivative, parts_of, roll
+from romae.dynamics.processes import fit_processes
 from romae.dynamics.regression import Array, Trials, first_healthy
-from romae.errors import DataError, MissingDependencyError, OptionError, check_option
+from romae.dynamics.shrunk import Spectra, leave_one_out
+from romae.errors import DataError, OptionError, check_option
 
 DEGREES = {"linear": 1, "quadratic": 2, "cubic": 3}
 COMMON = tuple(10.0**p for p in (-10, -8, -6, -4, -2))  # lambda_0
@@ -41,9 +41,6 @@ MOST = 12  # components
 MOST_FEATURES = 200  # of a law that terms=None tries
 LOST = 1e4  # standard deviations from the mean, beyond which a loop of the search is given up
 DRAWS = 16  # members of an ensemble in calibration
-LENGTHS = (0.1, 10.0)  # bounds of l, in standard deviations of the parameters
-NOISES = (1e-8, 0.5)  # bounds of n^2, of the variance over cases
-FIXED = 1e-3  # n^2 while (lambda_0, lambda) is chosen; l is 1 there
 CASES = 3  # fewer say nothing of a length
 
 
@@ -117,9 +114,9 @@ class LatentGP(Dynamics):
             n: [(Library(k, n)(z), rate) for z, rate in zip(sequences, rates, strict=True)]
             for n in degrees
         }
-        spectra = {n: _Spectra.of(systems[n]) for n in degrees}
+        spectra = {n: Spectra.of(systems[n]) for n in degrees}
         found = [spectra[n].laws(common, ridge) for n, common, ridge in choices]
-        others = _leave_one_out(params)
+        others = leave_one_out(params)
         # which case each trial belongs to rides along as its parameter
         index = np.arange(len(sequences), dtype=float)[:, None]
         trials = Trials.spread(sequences, 1, index)
@@ -145,7 +142,7 @@ class LatentGP(Dynamics):
         features = np.concatenate([D for D, _ in systems[choices[best][0]]])
         level = np.sqrt(np.mean(features**2, axis=0)) + 1e-12
         self._decompose(found[best], level)
-        self._learn()
+        self.signal, self.lengths, self.noise = fit_processes(params, self.scores, self.seed)
         self.inflation = np.array(self._calibrate(trials))
 
     def _trial(self, laws: Array, trials: Trials, steps: int, limit: float = LOST) -> Array:
@@ -164,22 +161,6 @@ class LatentGP(Dynamics):
         r = min(int(np.sum(s > floor)), MOST, cases - 1)
         self.components = Vt[:r].reshape(r, d, k) / level[:, None]
         self.scores, self.size = U[:, :r] * np.sqrt(cases), s[:r] / np.sqrt(cases)
-
-    def _learn(self) -> None:
-        """Hyper-parameters of one process for each component."""
-        GP, kernels = _sklearn()
-        r, p = len(self.size), self.centres.shape[1]
-        self.lengths, self.signal, self.noise = np.ones((r, p)), np.ones(r), np.ones(r)
-        for i in range(r):
-            kernel = kernels.ConstantKernel(1.0, (0.05, 100.0)) * kernels.RBF(
-                np.ones(p), LENGTHS
-            ) + kernels.WhiteKernel(1e-3, NOISES)
-            gp = GP(kernel, alpha=0.0, n_restarts_optimizer=2, random_state=self.seed)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that a bound is reached is no failure
-                gp.fit(self.centres, self.scores[:, i])
-            theta = np.exp(gp.kernel_.theta)
-            self.signal[i], self.lengths[i], self.noise[i] = theta[0], theta[1:-1], theta[-1]
 
     def _calibrate(self, trials: Trials) -> float:
         """Error over spread of ensembles of each case, its law left out of the processes."""
@@ -276,60 +257,3 @@ class LatentGP(Dynamics):
         laws = self.laws(drawn.reshape(len(flat), len(self.size)))
         rolled = self._roll(laws, flat[:, -1], steps) if at is None else self._by(laws, flat, at)
         return rolled.reshape(*starts.shape[:2], *rolled.shape[1:])
-
-
-@dataclass(frozen=True)
-class _Spectra:
-    """Normal equations of all cases, each decomposed once for every ridge.
-
-    ``G`` (cases, d, d) and ``b`` (cases, d, k); ``values`` (1 + cases, d) and ``vectors``
-    (1 + cases, d, d) of the mean of G, then of each.
-    """
-
-    G: Array
-    b: Array
-    values: Array
-    vectors: Array
-
-    @classmethod
-    def of(cls, systems: list[tuple[Array, Array]]) -> Self:
-        G = np.stack([D.T @ D / len(D) for D, _ in systems])
-        b = np.stack([D.T @ R / len(D) for D, R in systems])
-        values, vectors = np.linalg.eigh(np.concatenate([G.mean(axis=0)[None], G]))
-        return cls(G, b, np.maximum(values, 0.0), vectors)
-
-    def laws(self, common: float, ridge: float) -> Array:
-        """C_i (cases, d, k): each shrunk towards the law of all cases."""
-        C = self._solve(0, common, self.b.mean(axis=0))
-        if np.isinf(ridge):
-            return np.stack([C] * len(self.G))
-        off = self.b - self.G @ C
-        return np.stack([C + self._solve(i + 1, ridge, r) for i, r in enumerate(off)])
-
-    def _solve(self, i: int, ridge: float, right: Array) -> Array:
-        """(G + ridge I)^-1 right; directions that the data do not excite above rounding keep 0."""
-        level, Q = self.values[i] + ridge, self.vectors[i]
-        inverse = np.where(level > 1e-14 * level[-1], 1 / np.maximum(level, 1e-300), 0.0)
-        return np.asarray(Q @ (inverse[:, None] * (Q.T @ right)))
-
-
-def _leave_one_out(params: Array) -> Array:
-    """Weights (cases, cases): what a process of length 1 takes of the others for each case."""
-    apart = params[:, None] - params
-    K = np.exp(-0.5 * np.sum(apart**2, axis=-1)) + FIXED * np.eye(len(params))
-    # about the mean of the others: a constant is reproduced
-    inverse = np.linalg.inv(K + 1e3)
-    weights = -inverse / np.diag(inverse)[:, None]
-    np.fill_diagonal(weights, 0.0)
-    return np.asarray(weights)
-
-
-def _sklearn() -> tuple[Any, Any]:
-    try:
-        from sklearn.gaussian_process import GaussianProcessRegressor, kernels
-    except ImportError as error:
-        raise MissingDependencyError(
-            "LatentGP needs scikit-learn, which is not installed. Type: pip install "
-            "'romae[dynamics]'; or take romae.OperatorInference, which takes parameters too"
-        ) from error
-    return GaussianProcessRegressor, kernels

@@ -25,13 +25,11 @@ from romae.fields.series import open_series, split_series
 from romae.files import atomic_directory
 from romae.kinds import DYNAMICS, REDUCERS, class_name, make_dynamics, make_reducer, seeded
 from romae.study.archive import archive_step
-from romae.study.beyond import beyond_errors
 from romae.study.config import AUTO, DynamicsSpec, ReducerSpec, Study
+from romae.study.forecasting import fit_dynamics, make_forecasts, seeded_dynamics
 from romae.study.ledger import Step, key_of
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from romae.fields import Snapshots
 
 
@@ -182,7 +180,7 @@ class Plan:
 
     # -- dynamics -------------------------------------------------------------------------
 
-    def _pairs(self) -> Iterator[tuple[str, DynamicsSpec, str]]:
+    def pairs(self) -> Iterator[tuple[str, DynamicsSpec, str]]:
         """(label of the pair, dynamics, label of the reducer it works on)."""
         for spec in self.study.dynamics:
             for name, label in spec.labels(self.fit_steps).items():
@@ -192,21 +190,21 @@ class Plan:
     def dynamics_steps(self) -> dict[str, Step]:
         """By label, one per reducer and dynamics."""
         steps: dict[str, Step] = {}
-        for name, spec, label in self._pairs():
+        for name, spec, label in self.pairs():
             auto = spec.kind == AUTO
             cls = AUTO if auto else class_name(spec.kind, DYNAMICS, "dynamics")
-            options = vars(spec.choice()) if auto else self._seeded_dynamics(spec)
+            options = vars(spec.choice()) if auto else seeded_dynamics(spec, self.study.run.seed)
             extra = [self.study.run.seed, sorted(DYNAMICS)] if auto else []
             key = key_of(self.fit_steps[label].key, cls, options, *extra, *self.known_key)
             output = self.folder / "dynamics" / f"{name}.rom"
-            work = partial(self._fit_dynamics, spec, label, output)
+            work = partial(fit_dynamics, self, spec, label, output)
             steps[name] = Step(f"dynamics/{name}", key, output, work)
         return steps
 
     def new_dynamics(self) -> list[Any]:
         """Unfitted: wrong options show here, before any work."""
         return [
-            make_dynamics(s.kind, self._seeded_dynamics(s), where="[[dynamics]]")
+            make_dynamics(s.kind, seeded_dynamics(s, self.study.run.seed), where="[[dynamics]]")
             for s in self.study.dynamics
             if s.kind != AUTO
         ]
@@ -216,61 +214,10 @@ class Plan:
         """Whether some dynamics are chosen by a ranking."""
         return any(spec.kind == AUTO for spec in self.study.dynamics)
 
-    def _seeded_dynamics(self, spec: DynamicsSpec) -> dict[str, Any]:
-        drawn = make_dynamics(spec.kind, spec.options, where="[[dynamics]]").draws
-        return {"seed": self.study.run.seed, **spec.options} if drawn else spec.options
-
-    def _fit_dynamics(self, spec: DynamicsSpec, label: str, output: Path) -> None:
-        device = self.study.run.device
-        reducer = self._load(self.fit_steps[label].output)
-        if spec.kind == AUTO:
-            self._choose_dynamics(spec, reducer, output)
-            return
-        dynamics = make_dynamics(spec.kind, self._seeded_dynamics(spec), device=device)
-        model, resample = romae.ReducedModel(reducer, dynamics), self.study.data.resample
-        known = self.inputs if "inputs" in dynamics.takes else [None, None]
-        train, validation, _ = self.parts
-        model.fit(train, inputs=known[0], resample=resample, device=device)
-        model.measure(validation, inputs=known[1], resample=resample)
-        model.save(output, overwrite=True)
-
-    def _choose_dynamics(self, spec: DynamicsSpec, reducer: Any, output: Path) -> None:
-        """Fit the kinds, keep the best, and its ranking beside it."""
-        from romae.compare import write_comparison
-        from romae.compare.dynamics import choose
-        from romae.compare.forcing import uses_inputs
-
-        wanted, (train, validation, _) = spec.choice(), self.parts
-        model = romae.ReducedModel(reducer, AUTO)
-        model.dynamics, model.choice, ranking = choose(
-            reducer, train, validation, wanted.models, steps=wanted.steps, starts=wanted.starts,
-            budget=wanted.budget, threshold=self.study.forecast.threshold,
-            seed=self.study.run.seed, device=self.study.run.device, inputs=self.inputs[0],
-            validation_inputs=self.inputs[1], resample=self.study.data.resample,
-        )  # fmt: skip
-        name = output.stem
-        ranking.attrs["name"] = name
-        told = self.inputs[1] if uses_inputs(model.dynamics) else None
-        model.measure(validation, inputs=told, resample=self.study.data.resample)
-        with self._folder(f"dynamics/{name}.choice", "dynamics.nc") as folder:
-            write_comparison(ranking, folder, name="dynamics")
-        model.save(output, overwrite=True)
-
-    def choices(self) -> "dict[str, xr.Dataset]":
-        """Rankings by which dynamics were chosen, by the label of the pair."""
-        import xarray as xr
-
-        paths = {
-            name: self.folder / "dynamics" / f"{name}.choice" / "dynamics.nc"
-            for name, spec, _ in self._pairs()
-            if spec.kind == AUTO
-        }
-        return {name: xr.load_dataset(path, engine="netcdf4") for name, path in paths.items()}
-
     def reduced_models(self) -> dict[str, Any]:
         """Fitted reduced models by the names shown; one reducer object for each label."""
         reducers, found = self.reducers(), {}
-        for name, spec, label in self._pairs():
+        for name, spec, label in self.pairs():
             model = self._load(self.dynamics_steps[name].output)
             model.reducer = reducers[label]
             (shown,) = self.shown({label: model.reducer})
@@ -281,32 +228,7 @@ class Plan:
     def forecast_step(self) -> Step:
         wanted = self.study.forecast
         key = key_of([s.key for s in self.dynamics_steps.values()], vars(wanted))
-        return Step("forecast", key, self.folder / "forecast", self._forecast)
-
-    def _forecast(self) -> None:
-        from romae.compare import write_comparison
-
-        wanted, (train, _, test) = self.study.forecast, self.parts
-        models = self.reduced_models()
-        found = romae.compare_forecasts(
-            models,
-            test,
-            wanted.steps,
-            wanted.starts,
-            train=train,
-            threshold=wanted.threshold,
-            inputs=self.inputs[2],
-            resample=self.study.data.resample,
-        )
-        beyond = beyond_errors(
-            models, test, found, wanted, self.study.data.resample, self.inputs[2]
-        )
-        told = [f"{name} {m.horizon}" for name, m in models.items() if m.horizon is not None]
-        found.attrs["horizons"] = "\n".join(told)
-        with self._folder("forecast", "forecasts.nc") as folder:
-            write_comparison(found, folder, name="forecasts")
-            for name, dataset in beyond.items():
-                dataset.to_netcdf(folder / f"{name}.nc", engine="netcdf4")
+        return Step("forecast", key, self.folder / "forecast", partial(make_forecasts, self))
 
     def _folder(self, name: str, marker: str) -> Any:
         return atomic_directory(self.folder / name, overwrite=True, marker=marker)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from romae.study.archive import read_archived
+from romae.study.forecasting import choices
 from romae.study.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def make_report(plan: "Plan") -> None:
         models=plan.shown(plan.reducers()),
         test=plan.parts[2],
         forecasts=forecasts,
-        choices=plan.choices(),
+        choices=choices(plan),
         statistics=_read_if(plan.forecast_step.output / "statistics.nc"),
         calibration=_read_if(plan.forecast_step.output / "calibration.nc"),
         archived=read_archived(plan) if study.archive is not None else None,

@@ -88,7 +88,7 @@ def test_auto_keeps_the_ranking(call, call_json, sea, monkeypatch):
     import romae.kinds
 
     few = {k: romae.kinds.DYNAMICS[k] for k in ("persistence", "climatology", "dmd", "opinf")}
-    monkeypatch.setattr("romae.compare.dynamics.DYNAMICS", few)
+    monkeypatch.setattr("romae.compare.candidates.DYNAMICS", few)
     facts = call_json(
         "fit", "pod", "sea.nc", "-o", "sea.rom", "--latent", 1, "--dynamics", "auto", "--inputs",
         "wind.nc", "--split", "0.5,0.3,0.2"

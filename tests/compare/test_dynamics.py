@@ -247,7 +247,7 @@ def test_the_winner_is_ahead_in_valid_time_even_with_the_larger_error(winner):
 
 def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, monkeypatch):
     few = {n: romae.kinds.DYNAMICS[n] for n in ("persistence", "climatology", "dmd", "opinf")}
-    monkeypatch.setattr("romae.compare.dynamics.DYNAMICS", few)
+    monkeypatch.setattr("romae.compare.candidates.DYNAMICS", few)
     model = ReducedModel(reducer, "auto").fit(parts[0], validation=parts[1])
     best = model.choice[0]
     assert best["rank"] == 1

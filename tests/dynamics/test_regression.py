@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.dynamics import DMD, Koopman, LatentGP, OperatorInference, SINDy
-from romae.dynamics.latent_gp import _Spectra
 from romae.dynamics.laws import Library, derivative, roll
 from romae.dynamics.perturbed import Perturbed
+from romae.dynamics.shrunk import FIXED, Spectra, leave_one_out
 from romae.dynamics.thresholded import RIDGES, folded, search, stlsq
 from romae.errors import DataError, MissingDependencyError, OptionError
 
@@ -494,11 +494,9 @@ def test_the_posterior_is_that_of_scikit_learn(interpolated):
 
 
 def test_leaving_one_out_in_closed_form_is_leaving_one_out():
-    from romae.dynamics.latent_gp import FIXED, _leave_one_out
-
     rng = np.random.default_rng(0)
     mu, y = rng.normal(size=(6, 2)), rng.normal(size=6)
-    weights = _leave_one_out(mu)
+    weights = leave_one_out(mu)
     for i in range(6):
         rest = np.arange(6) != i
         K = np.exp(-0.5 * ((mu[:, None] - mu) ** 2).sum(-1)) + 1e3
@@ -577,7 +575,7 @@ def test_a_missing_library_says_what_to_install(monkeypatch, cycle, model, libra
 def test_normal_equations_decomposed_once_give_the_laws_of_every_ridge():
     rng = np.random.default_rng(0)
     systems = [(rng.normal(size=(30, 6)), rng.normal(size=(30, 2))) for _ in range(3)]
-    spectra = _Spectra.of(systems)
+    spectra = Spectra.of(systems)
     for common, ridge in ((1e-10, 1e-8), (1e-2, 1.0), (1e-4, np.inf)):
         G = np.mean([D.T @ D / 30 for D, _ in systems], axis=0) + common * np.eye(6)
         C = np.linalg.solve(G, np.mean([D.T @ R / 30 for D, R in systems], axis=0))

@@ -1,0 +1,137 @@
+"""The dynamics among which a choice is made: by name, each fitted to the same latents.
+
+Whatever goes wrong with one of them (too little data, a library that is missing, a singular
+regression, a budget that is spent) becomes the ``failure`` of its entry, not the end of the others.
+"""
+
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from romae.compare.contenders import Entry
+from romae.compare.forcing import Forcing, uses_inputs
+from romae.errors import DataError, OptionError
+from romae.fields import Snapshots
+from romae.kinds import DYNAMICS, class_name, make_dynamics
+from romae.progress import log, track
+
+BASELINES = ("Persistence", "Climatology", "DMD")
+
+MOST_FEATURES = 300  # of a model that is tried because it was not named
+
+
+def candidates(models: Any, seed: int, device: str) -> dict[str, Any]:
+    """Dynamics by name, baselines first: they are cheap, and a budget may run out."""
+    if models is None:
+        models = list(DYNAMICS)
+    given = models.items() if isinstance(models, Mapping) else ((None, m) for m in models)
+    found: dict[str, Any] = {name: _made(name, seed, device) for name in BASELINES}
+    for name, model in given:
+        made = _made(model, seed, device) if isinstance(model, str) else model
+        if not (hasattr(made, "fit") and hasattr(made, "forecast")):
+            raise OptionError(
+                f"cannot compare a {type(made).__name__} as dynamics. Expected a kind such as "
+                f"'gru', an object such as romae.GRU(), or a mapping of names to them."
+            )
+        label = str(name or made.name)
+        if label in BASELINES and (name or isinstance(model, str) or _arguments(made) == label):
+            found[label] = made  # instead of the one that is there already
+            continue
+        if label in found:
+            label = _arguments(made)  # DMD(delays=4) beside DMD
+        stem, n = label, 1
+        while label in found:
+            n += 1
+            label = f"{stem} ({n})"
+        found[label] = made
+    return found
+
+
+def _arguments(made: Any) -> str:
+    """The class with those arguments that are not its defaults."""
+    given = {
+        n: getattr(made, n)
+        for n, p in inspect.signature(type(made)).parameters.items()
+        if getattr(made, n, p.default) != p.default
+    }
+    inside = ", ".join(f"{n}={v!r}" for n, v in given.items())
+    return f"{made.name}({inside})" if inside else str(made.name)
+
+
+def _made(kind: str, seed: int, device: str) -> Any:
+    import romae
+
+    cls = getattr(romae, class_name(kind, DYNAMICS, "dynamics"))
+    options = {"seed": seed} if "seed" in inspect.signature(cls).parameters else {}
+    return make_dynamics(kind, options, device=device)
+
+
+def fit_all(
+    entries: list[Entry],
+    latents: list[xr.DataArray],
+    params: Any,
+    inputs: Any,
+    budget: float | None,
+) -> None:
+    """Fit what is not fitted; whatever goes wrong becomes the failure of its entry."""
+    begin = time.perf_counter()
+    with track(len(entries), "fitting dynamics") as task:
+        for entry in entries:
+            spent = time.perf_counter() - begin
+            if not entry.failure and not hasattr(entry.dynamics, "fit_seconds"):
+                if budget is not None and spent > budget and entry.kind != "baseline":
+                    entry.failure = f"not fitted, the budget of {budget:g} s was spent"
+                else:
+                    entry.failure = _attempt(entry, latents, params, inputs)
+            if entry.failure:
+                log(f"{entry.name}: {entry.failure}")
+            task.advance()
+
+
+def leave_out(entries: list[Entry], latent: int) -> None:
+    """Models whose fit would take longer than that of all others: they are there by name only."""
+    for entry in entries:
+        features = getattr(entry.dynamics, "features", None)
+        if features is not None and (count := features(latent)) > MOST_FEATURES:
+            entry.failure = (
+                f"left out: {count} features of {latent} latents, more than {MOST_FEATURES}; "
+                "name it among the models to have it fitted"
+            )
+
+
+def _attempt(entry: Entry, latents: list[xr.DataArray], params: Any, inputs: Any) -> str:
+    known = {"inputs": inputs} if inputs is not None and uses_inputs(entry.dynamics) else {}
+    try:
+        entry.dynamics.fit(latents, params=params, **known)
+    except Exception as error:  # one model must not end the comparison of the others
+        return reason(error)
+    return ""
+
+
+def who_knows(entries: list[Entry], forcing: Forcing) -> str:
+    """Which models were told the inputs."""
+    models = [e for e in entries if e.dynamics is not None and not e.failure]
+    told = [e.name for e in models if uses_inputs(e.dynamics)]
+    rest = [e.name for e in models if not uses_inputs(e.dynamics)]
+    text = f"The inputs ({', '.join(forcing.names)}) are known to {', '.join(told) or 'no model'}"
+    return f"{text}; {', '.join(rest)} forecast without them." if rest else f"{text}."
+
+
+def reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    name = "" if isinstance(error, DataError | OptionError) else f"{type(error).__name__}: "
+    return f"{name}{text}"
+
+
+def check_room(entries: list[Entry], test: Snapshots, steps: int) -> None:
+    """A model whose history is longer than the data allow must not take the starts of all."""
+    longest = max(test.lengths)
+    for entry in entries:
+        context = int(entry.dynamics.context)
+        if not entry.failure and context > 1 and context + steps > longest:
+            entry.failure = (
+                f"its history of {context} snapshots and {steps} steps do not fit into {longest}"
+            )
