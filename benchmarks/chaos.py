@@ -2,6 +2,7 @@
 
     python benchmarks/chaos.py ks             # 5 minutes on one core
     python benchmarks/chaos.py kolmogorov     # 10 minutes, of which 7 make data and reducer
+    python benchmarks/chaos.py re34           # 20 minutes, of which 10 make data and reducer
     python benchmarks/chaos.py speed          # half a minute; after ks
 
 Each prints markdown. Data and reducers are kept in ``--data`` (default benchmarks/data) and made
@@ -18,6 +19,12 @@ of 2.5-spaced snapshots.
 kolmogorov: Re 30, 48^2, PODAutoencoder(18) on 14 000 snapshots 0.1 apart (2000 more validate);
 dynamics on the same 16 000, every fifth; 50 starts in the 1800 time units after, mean squared
 error of decoded fields over 500 time units against the solver's, median over starts.
+
+re34: Re 34, 48^2, chaotic; Aligned(POD(94), axes="x") on every twentieth of 48 000 snapshots 0.1
+apart; dynamics on every second of the first 50 000; 60 starts in the 1000 time units after.
+Valid prediction time as above, over the rms of the fluctuation. Long runs: 10 rollouts of 1000 time
+units; mean, standard deviation and Wasserstein distance (over the standard deviation) of the
+dissipation < |grad u|^2 > / Re of decoded fields against 6000 time units of the solver.
 """
 
 import argparse
@@ -29,11 +36,19 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from scipy.sparse import csr_array
+from scipy.stats import wasserstein_distance
 
 import romae
 from romae.cases.kolmogorov import Kolmogorov, Spectral
 from romae.cases.kuramoto_sivashinsky import KuramotoSivashinsky
-from romae.dynamics import DMD, Dynamics, EchoState, OperatorInference, PolynomialMap
+from romae.dynamics import (
+    DMD,
+    Dynamics,
+    EchoState,
+    Equivariant,
+    OperatorInference,
+    PolynomialMap,
+)
 from romae.dynamics.recycled import horizons
 
 Array = np.ndarray
@@ -237,6 +252,80 @@ def forecast_cost(model: Dynamics, found, z: Array) -> str:
     return f"{a * 1e3:.2f} ms and {b * 1e3:.4f} ms per time unit, {a / b:.0f} times."
 
 
+# Kolmogorov, chaotic
+
+CHAOTIC = Kolmogorov(reynolds=(34.0,), snapshots=60_000)  # dt 0.1
+LYAPUNOV = 14.7  # 1 / 0.068
+SEEN, EVERY = 50_000, 2  # the dynamics see the first; steps of 0.2
+
+
+def re34(folder: Path) -> None:
+    u = trajectory(CHAOTIC, folder / "kolmogorov-34.npy")
+    path = folder / "kolmogorov-34-aligned-94.rom"
+    if not path.exists():
+        train = snapshots(CHAOTIC, np.asarray(u[:48_000:20]), 2.0)
+        romae.Aligned(romae.POD(94), axes="x").fit(train).save(path)
+    found, dt = romae.load(path), 0.1 * EVERY
+    z = encode(found, CHAOTIC, u[::EVERY], dt).astype(np.float64)
+    seen = SEEN // EVERY
+    D, floor = dissipation(u[::10]), dissipation(decode(found, z[seen::5]))
+    print(f"Dissipation {D.mean():.4f} +- {D.std():.4f}; of the encoded, unseen {floor.mean():.4f}")
+    print("| model | fit s | valid prediction time, mean (quartiles) | Lyapunov times | left ")
+    print("| dissipation, mean | std | Wasserstein |\n|---|---|---|---|---|---|---|---|")
+    runs: list[Callable[[], Dynamics]] = [
+        lambda: Equivariant(PolynomialMap(1, context=3), phases=1),
+        lambda: Equivariant(PolynomialMap(2), phases=1),
+        lambda: Equivariant(DMD(4), phases=1),
+        lambda: PolynomialMap(1, context=3),
+    ]
+    for make in runs:
+        model = make().fit(labelled(z[:seen], dt))
+        v = re34_horizons(model, found, u, z) * dt
+        q = np.percentile(v, [25, 50, 75])
+        left, own = re34_long(model, found, z)
+        apart = wasserstein_distance(own, D) / D.std()
+        print(
+            f"| {model!r} | {model.fit_seconds:.0f} | **{v.mean():.1f}** ({q[0]:.1f}, {q[1]:.1f}, "
+            f"{q[2]:.1f}) | {v.mean() / LYAPUNOV:.2f} | {left} | "
+            f"{own.mean() / D.mean() - 1:+.1%} | {own.std() / D.std() - 1:+.1%} | {apart:.3f} |",
+            flush=True,
+        )
+
+
+def re34_horizons(model: Dynamics, found, u: Array, z: Array) -> Array:
+    """Valid prediction times of decoded fields from 60 unseen starts, in steps."""
+    steps, c = round(100 / (0.1 * EVERY)), model.context
+    at = np.linspace(SEEN // EVERY + c, len(z) - steps - 1, 60).round().astype(int)
+    latents = rollout(model, np.stack([z[n - c + 1 : n + 1] for n in at]), steps)[0]
+    size = np.sqrt(np.mean((u[:SEEN:50] - u[:SEEN:50].mean(axis=0)) ** 2))
+    errors = []
+    for n, path in zip(at, latents, strict=True):
+        off = decode(found, path) - u[(n + 1) * EVERY : (n + steps + 1) * EVERY : EVERY]
+        errors.append(np.sqrt(np.mean(off**2, axis=(1, 2, 3))) / size)
+    return horizons(np.stack(errors))
+
+
+def re34_long(model: Dynamics, found, z: Array) -> tuple[int, Array]:
+    """Rollouts out of 10 that leave the span in 1000 time units; dissipation after the first 20."""
+    steps, c = round(1000 / (0.1 * EVERY)), model.context
+    at = np.linspace(SEEN // EVERY + c, len(z) - 1, 10).round().astype(int)
+    latents, inside = rollout(model, np.stack([z[n - c + 1 : n + 1] for n in at]), steps)
+    fields = [dissipation(decode(found, path[100::5])) for path in latents]
+    return int(np.sum(inside < steps)), np.concatenate(fields)
+
+
+def dissipation(fields: Array) -> Array:
+    """< |grad u|^2 > / Re of fields (T, 2, y, x) on [0, 2 pi]^2."""
+    out = []
+    for i in range(0, len(fields), 1000):
+        s = np.fft.rfft2(fields[i : i + 1000])
+        n = s.shape[-2]
+        k2 = np.fft.rfftfreq(n, 1 / n) ** 2 + np.fft.fftfreq(n, 1 / n)[:, None] ** 2
+        twice = np.r_[1.0, np.full(s.shape[-1] - 2, 2.0), 1.0]  # Parseval of a half spectrum
+        out.append(np.sum(k2 * twice * np.abs(s) ** 2, axis=(1, 2, 3)) / n**4 / 34)
+    return np.concatenate(out)
+
+
 # speed
 
 
@@ -291,10 +380,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=["ks", "kolmogorov", "speed"])
+    parser.add_argument("what", choices=["ks", "kolmogorov", "re34", "speed"])
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "data")
     options = parser.parse_args()
-    {"ks": ks, "kolmogorov": kolmogorov, "speed": speed}[options.what](options.data)
+    {"ks": ks, "kolmogorov": kolmogorov, "re34": re34, "speed": speed}[options.what](options.data)
 
 
 if __name__ == "__main__":

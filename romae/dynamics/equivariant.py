@@ -114,6 +114,7 @@ class Equivariant(Dynamics):
             known["inputs"] = [u[1:] for u in known["inputs"]]
         data = [model.span.normalise(s) for s in states]
         model._fit(data, **known)
+        self.context = model.context + 1  # some shorten theirs for short cases
         model.step_error = one_step_error(model, data, known)
         model.fit_seconds = 0.0  # ours counts
         self.history = model.history
@@ -187,4 +188,5 @@ class Equivariant(Dynamics):
         document, arrays = bundle
         values = {n.removeprefix("model."): a for n, a in arrays.items() if n.startswith("model.")}
         model.model = type(model.dynamics).from_bundle((document["model"], values))
+        model.context = model.model.context + 1
         return model

@@ -117,6 +117,16 @@ def test_saved_and_opened_models_forecast_bit_for_bit_the_same(fitted, tmp_path,
     assert model.nbytes > model.model.nbytes
 
 
+def test_a_context_that_the_model_shortens(tmp_path):
+    """An echo state of short cases synchronises on a quarter of them."""
+    z = [travelling(40, start=n) for n in range(6)]
+    model = Equivariant(EchoState(20, context=32, **ECHO)).fit(z)
+    assert model.context == model.model.context + 1 < 33
+    model.save(tmp_path / "model")
+    opened = Equivariant.from_bundle(read_bundle(tmp_path / "model"))
+    xr.testing.assert_identical(opened.forecast(z[0][:20], 9), model.forecast(z[0][:20], 9))
+
+
 def test_members_differ_and_start_near(fitted):
     history, truth = travelling(320), travelling(322)[320:]
     members = fitted["delays"].forecast(history, 2, ensemble=5)
