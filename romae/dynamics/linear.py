@@ -39,6 +39,7 @@ from romae.dynamics.rates import (
     best_projection,
     constraint,
     hold_growth,
+    pairs,
     partners,
     powers,
     real_product,
@@ -193,10 +194,12 @@ class DMD(Dynamics):
         inverse = self._own_inverse() if eigenvalues is None else self._inverse(eigenvalues)
         eigenvalues = self.eigenvalues if eigenvalues is None else eigenvalues
         windows = _with_one(history).reshape(len(history), -1)
-        ahead = powers(eigenvalues, times + (self.delays - 1))
         # einsum sums each number alone, in one order: no forecast depends on what else is asked
         b = np.einsum("rw,bw->br", inverse, windows)
-        return np.stack([real_product(ahead * amplitude, self.modes[:-1].T) for amplitude in b])
+        one, other = pairs(eigenvalues, self.modes)
+        b = b[:, one] + np.where(one != other, b[:, other].conj(), 0)
+        ahead, modes = powers(eigenvalues[one], times + (self.delays - 1)), self.modes[:-1, one].T
+        return np.stack([real_product(ahead * amplitude, modes) for amplitude in b])
 
     def _members(self, starts: Array, steps: int, at: Array | None = None, **known: Any) -> Array:
         """After bagging, each member (N, B, context, k) has rates of its own, by their scatter."""

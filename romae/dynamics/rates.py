@@ -8,7 +8,8 @@ them, of the constant, is zero; both are held while the others move. The sum has
 rounding may decide which one is met: the search begins at several starts, and the smallest
 residual is kept.
 
-A forecast is x_n = Re sum_j lambda_j^n b_j phi_j: powers and one real product.
+A forecast is x_n = Re sum_j lambda_j^n b_j phi_j: powers and one real product, in which the second
+of a pair adds conj(b) to the first.
 """
 
 import warnings
@@ -153,6 +154,21 @@ def _fitted(H: Array, times: Array, rates: Array) -> Array:
     V = np.exp(np.multiply.outer(times, rates))
     V /= np.linalg.norm(V, axis=0)
     return np.asarray((V @ np.linalg.lstsq(V, H.astype(complex), rcond=1e-12)[0]).real)
+
+
+def pairs(values: Array, modes: Array) -> tuple[Array, Array]:
+    """One of each conjugate pair of ``values`` (r,) with ``modes`` (k, r), and the other: indices.
+
+    A real one is its own. Where not all pair up bit by bit nothing is paired.
+    """
+    order = np.arange(len(values))
+    other = np.argmax(values[:, None] == values.conj(), axis=1)
+    exact = np.array_equal(values[other], values.conj())
+    exact = exact and np.array_equal(modes[:, other], modes.conj())
+    if not exact or not np.array_equal(other[other], order):
+        return order, order
+    once = order[order <= other]
+    return once, other[once]
 
 
 def powers(values: Array, times: Array) -> Array:

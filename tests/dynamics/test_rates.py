@@ -8,6 +8,7 @@ from romae.dynamics import DMD
 from romae.dynamics.rates import (
     best_projection,
     constraint,
+    pairs,
     residual,
     starts,
     variable_projection,
@@ -76,3 +77,22 @@ def test_a_start_that_fails_leaves_the_others(monkeypatch):
     np.testing.assert_array_equal(best_projection(H, n, rates, "stable"), 1j * rates.imag)
     with pytest.raises(TrainingError, match="not finite"):
         best_projection(H, n, rates, "stable")
+
+
+def test_half_of_a_pair_gives_the_forecast_of_both():
+    n = np.arange(120.0)
+    z = np.stack([np.cos(0.3 * n), np.sin(0.3 * n), 0.99**n * np.cos(0.8 * n)], axis=1)
+    model = DMD(3).fit(xr.DataArray(z, dims=("time", "latent"), coords={"time": n}))
+    values, modes = model.eigenvalues, model.modes
+    one, other = pairs(values, modes)
+    assert len(one) < len(values)
+    np.testing.assert_array_equal(np.sort(np.union1d(one, other)), np.arange(len(values)))
+    np.testing.assert_array_equal(values[other], values[one].conj())
+    start = model.span.normalise(z[None, -3:])
+    found = model._rollout(start, 150)
+    b = model._inverse(values) @ np.concatenate([start[0], np.ones((3, 1))], axis=1).reshape(-1)
+    whole = (values ** (np.arange(1, 151)[:, None] + 2) * b) @ modes[:-1].T
+    np.testing.assert_allclose(found[0], whole.real, atol=1e-9)
+    moved = values + 1e-12j * (values.imag > 0)  # no pairs, bit by bit: each stands for itself
+    np.testing.assert_array_equal(pairs(moved, modes)[0], np.arange(len(values)))
+    assert np.array_equal(*pairs(moved, modes))
