@@ -131,6 +131,26 @@ class Reducer(Saved):
         """x^ = D(z): ``z`` (B, k) -> (B, C, *space) scaled, dimensionless."""
         return self._ready().decode(z)
 
+    def decode_into(self, out: Tensor, z: Tensor) -> Tensor:
+        """``decode_tensor(z)`` written over ``out`` (B, C, *space), which comes back.
+
+        For loops over members or cycles: new memory costs more than the numbers that go into it.
+        Raises OptionError where ``out`` is not contiguous or of another shape, type or device.
+        """
+        shape, device = (len(z), self.layout.channels, *self.layout.shape), self.device
+        told = (tuple(out.shape), out.dtype, out.device, out.is_contiguous())
+        if told != (shape, z.dtype, device, True):
+            raise OptionError(
+                f"{self.name}.decode_into got out of shape {told[0]}, {told[1]} on {told[2]}"
+                f"{'' if told[3] else ', not contiguous'}. Expected {shape}, {z.dtype} on "
+                f"{device}: type out=torch.empty({shape}, device={str(device)!r})."
+            )
+        found = self.expansion(z)
+        if found is None:
+            return out.copy_(self.decode_tensor(z))
+        torch.mm(*found, out=out.view(len(z), -1))
+        return out
+
     def expansion(self, z: Tensor) -> tuple[Tensor, Tensor] | None:
         """Where D is linear at its end: coordinates (B, m) and modes (m, n) whose product is
         ``decode_tensor(z)``, points in a row. None where it is not, or where ``decode_tensor`` is

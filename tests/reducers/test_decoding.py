@@ -66,6 +66,44 @@ def test_an_expansion_is_the_tensor_map(name):
     )
 
 
+@pytest.mark.parametrize("name", [*MODELS, "own", "ConvAutoencoder"])
+def test_decoding_into_memory_that_is_there_writes_what_decoding_returns(name):
+    class Doubled(romae.POD):
+        def decode_tensor(self, z):
+            return 2 * super().decode_tensor(z)
+
+    few = romae.TrainConfig(steps=5)
+    own = {
+        "own": lambda: Doubled(4),
+        "ConvAutoencoder": lambda: romae.ConvAutoencoder(3, train=few),
+    }
+    data = wave(0.0, masked=False)
+    model = (MODELS | own)[name]().fit(data)
+    z = torch.from_numpy(model.encode(data).values)
+    out = torch.full((len(z), 2, len(X)), torch.nan)
+    assert model.decode_into(out, z) is out
+    torch.testing.assert_close(out, model.decode_tensor(z))
+    first = out[:7].clone()
+    model.decode_into(out[7:14], z[:7])  # a part of an array, and nothing beside it
+    assert torch.equal(out[:7], first)
+    torch.testing.assert_close(out[7:14], first)
+    torch.testing.assert_close(out[14:], model.decode_tensor(z)[14:])
+
+
+def test_memory_of_another_shape_or_type_is_refused():
+    data = wave(0.0)
+    model = romae.POD(4).fit(data)
+    z = torch.from_numpy(model.encode(data).values)
+    shape = (len(z), 2, len(X))
+    for out in (
+        torch.empty(shape[:2]),
+        torch.empty(shape, dtype=torch.float64),
+        torch.empty(shape[0], shape[2], 2).mT,
+    ):
+        with pytest.raises(romae.errors.OptionError, match=r"decode_into got out .* Expected"):
+            model.decode_into(out, z)
+
+
 def test_a_tensor_map_of_ones_own_is_used():
     class Doubled(romae.POD):
         def decode_tensor(self, z):
