@@ -24,7 +24,7 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 
-from romae.archive.compiled import compiled
+from romae.archive.compiled import compiled, inlined, tight
 from romae.archive.fourier import transform
 
 
@@ -90,36 +90,48 @@ def to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1
 @compiled
 def velocity(wr, wi, mean, pr, pi, kx, ky, ik2, n1, m0, rows):
     """Spectrum of u + i v (square), (kx + i ky) w / k^2, or of u + i u_x (line), in pr, pi."""
-    for x in range(n1 * m0):
+    for x in range(rows * m0, (n1 - rows + 1) * m0):
         pr[x] = 0.0
         pi[x] = 0.0
+    if m0 == 1:
+        for r in range(rows):
+            a = 1.0 - kx[r]
+            d = 1.0 + kx[r]
+            pr[r] = a * wr[r]
+            pi[r] = a * wi[r]
+            if r > 0:
+                pr[n1 - r] = d * wr[r]
+                pi[n1 - r] = -(d * wi[r])
+        return
     for r in range(rows):
+        x = kx[r]
+        i = r * m0
+        vr = pr[i : i + m0]
+        vi = pi[i : i + m0]
+        zr = wr[i : i + m0]
+        zi = wi[i : i + m0]
+        g = ik2[i : i + m0]
         for c in range(m0):
-            i = r * m0 + c
-            if m0 == 1:
-                a, b = 1.0 - kx[r], 0.0
-                d = 1.0 + kx[r]
-                pr[r] = a * wr[r]
-                pi[r] = a * wi[r]
-                if r > 0:
-                    pr[n1 - r] = d * wr[r]
-                    pi[n1 - r] = -(d * wi[r])
-            else:
-                g = ik2[i]
-                a = kx[r] * g
-                b = ky[c] * g
-                vr = a * wr[i] - b * wi[i]
-                vi = a * wi[i] + b * wr[i]
-                pr[i] = vr
-                pi[i] = vi
-                if r > 0:
-                    # at -k: -(kx + i ky) conj(w) / k^2
-                    j = (n1 - r) * m0 + (m0 - c) % m0
-                    pr[j] = -(a * wr[i] + b * wi[i])
-                    pi[j] = a * wi[i] - b * wr[i]
-    if m0 > 1:
-        pr[0] = mean[0]
-        pi[0] = mean[1]
+            a = x * g[c]
+            b = ky[c] * g[c]
+            vr[c] = a * zr[c] - b * zi[c]
+            vi[c] = a * zi[c] + b * zr[c]
+        if r > 0:
+            # at -k: -(kx + i ky) conj(w) / k^2
+            j = (n1 - r) * m0
+            ur = pr[j : j + m0]
+            ui = pi[j : j + m0]
+            a = x * g[0]
+            b = ky[0] * g[0]
+            ur[0] = -(a * zr[0] + b * zi[0])
+            ui[0] = a * zi[0] - b * zr[0]
+            for c in range(1, m0):
+                a = x * g[c]
+                b = ky[c] * g[c]
+                ur[m0 - c] = -(a * zr[c] + b * zi[c])
+                ui[m0 - c] = a * zi[c] - b * zr[c]
+    pr[0] = mean[0]
+    pi[0] = mean[1]
 
 
 @compiled
@@ -150,24 +162,48 @@ def rate(w, nr, ni, mean, work, theta, forcing, kx, ky, ik2, n0, n1, m0, rows, t
     to_spectrum(gr, gi, pr, pi, tr, ti, n0, n1, m0, fac0, cos0, sin0, fac1, cos1, sin1)
     for r in range(rows):
         x = kx[r]
-        for c in range(m0):
-            i = r * m0 + c
-            j = ((n1 - r) % n1) * m0 + (m0 - c) % m0
-            ar = 0.5 * (pr[i] + pr[j])
-            ai = 0.5 * (pi[i] - pi[j])
-            br = 0.5 * (pi[i] + pi[j])
-            bi = 0.5 * (pr[j] - pr[i])
-            if m0 == 1:
-                linear = x * (theta[0] + theta[1] * (x * x))
-                nr[i] = br - x * ai - linear * wi[i] + forcing[0, i]
-                ni[i] = bi + x * ar + linear * wr[i] + forcing[1, i]
-            else:
-                y = ky[c]
-                a = theta[0] * (x * y)
-                b = theta[0] * (x * x - y * y)
-                linear = theta[1] * x + theta[2] * y
-                nr[i] = a * ar + b * br - linear * wi[i] + forcing[0, i]
-                ni[i] = a * ai + b * bi + linear * wr[i] + forcing[1, i]
+        i = r * m0
+        mirrored(pr, pi, tr, ti, (n1 - r) * m0 if r else 0, m0)
+        if m0 == 1:
+            ar, ai, br, bi = parts(pr[i], pi[i], tr[0], ti[0])
+            linear = x * (theta[0] + theta[1] * (x * x))
+            nr[i] = br - x * ai - linear * wi[i] + forcing[0, i]
+            ni[i] = bi + x * ar + linear * wr[i] + forcing[1, i]
+        else:
+            square_row(
+                pr[i : i + m0], pi[i : i + m0], tr, ti, wr[i : i + m0], wi[i : i + m0],
+                forcing[0, i : i + m0], forcing[1, i : i + m0], x, ky, theta,
+                nr[i : i + m0], ni[i : i + m0],
+            )  # fmt: skip
+
+
+@inlined
+def parts(pr, pi, mr, mi):
+    """Spectra a and b of two real fields from that of a + i b, at k and at -k."""
+    return 0.5 * (pr + mr), 0.5 * (pi - mi), 0.5 * (pi + mi), 0.5 * (mr - pr)
+
+
+@tight
+def mirrored(pr, pi, mr, mi, j, m0):
+    """Waves 0, -1, ... of the row that begins at j."""
+    mr[0] = pr[j]
+    mi[0] = pi[j]
+    for c in range(1, m0):
+        mr[c] = pr[j + m0 - c]
+        mi[c] = pi[j + m0 - c]
+
+
+@tight
+def square_row(pr, pi, mr, mi, wr, wi, fr, fi, x, ky, theta, nr, ni):
+    """Rates of a row of waves, from the transforms of v^2 - u^2 and u v."""
+    for c in range(len(nr)):
+        ar, ai, br, bi = parts(pr[c], pi[c], mr[c], mi[c])
+        y = ky[c]
+        a = theta[0] * (x * y)
+        b = theta[0] * (x * x - y * y)
+        linear = theta[1] * x + theta[2] * y
+        nr[c] = a * ar + b * br - linear * wi[c] + fr[c]
+        ni[c] = a * ai + b * bi + linear * wr[c] + fi[c]
 
 
 @compiled
