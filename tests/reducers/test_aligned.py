@@ -331,3 +331,13 @@ def test_a_size_of_the_whole_counts_the_phases(make, wave):
         Aligned(POD(2), latent=4).fit(wave)
     with pytest.raises(OptionError, match=r"latent=2, and 2 of them.*type latent=4"):
         Aligned(POD(2), "x", latent=2)
+
+
+def test_what_cannot_use_it_says_so(wave, tmp_path):
+    model = Aligned(POD(2)).fit(wave)
+    with pytest.raises(OptionError, match=r"Aligned holds a reducer of its own.*model='auto'"):
+        romae.compress(wave, tmp_path / "a.romae", model=model, rel=1e-2)
+    inner = PODAutoencoder(2, hidden=(8,), train=SHORT)
+    whole = romae.ReducedModel(Aligned(inner), romae.GRU(4, updates=2))
+    with pytest.raises(OptionError, match="finetune: Aligned is no autoencoder of single"):
+        whole.fit(wave, finetune=3)
