@@ -38,9 +38,14 @@ def check_reducer(reducer: Any, layout: Layout) -> None:
     Raises :class:`~romae.errors.NotFittedError`, :class:`~romae.errors.GridMismatchError` for other
     fields, grid or mask, :class:`OptionError` for a reducer that needs more than snapshots.
     """
-    from romae.reducers import ConditionalAutoencoder
+    from romae.reducers import Aligned, ConditionalAutoencoder
 
     reducer.device  # noqa: B018  raises before a fit
+    if isinstance(reducer, Aligned):
+        raise OptionError(
+            "model: archives keep decoders of one module, and Aligned holds a reducer of its own "
+            "besides. Expected a reducer without alignment; fit PODAutoencoder, or model='auto'"
+        )
     if isinstance(reducer, ConditionalAutoencoder):
         raise OptionError(
             "model: a ConditionalAutoencoder needs the parameters of the case, which chunks do not "
