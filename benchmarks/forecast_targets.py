@@ -12,12 +12,12 @@ wake      cylinder at Re 100 (demo grid), 4800 snapshots: reducer and models see
 burgers   closed form, 19 Reynolds numbers from 100 to 1900 for training, 13 others from 50 to 2450
           for the test: forecasts of 95 steps from 5 snapshots; relative L2 over time and space.
           spread: standard deviation of 30 members over the error of their mean, both of latents.
-shallow   100 drops into a periodic square, split 80, 10, 10 as in accuracy.py, 96 snapshots each.
-          Aligned(2) and the models see the first 80 (the reducer validates on the next 10);
-          forecasts of the last 10, whose drops fall elsewhere, start from as many of their first
-          snapshots as the model looks at, and run to the end of the simulation. Relative L2
-          of the fluctuation per field over what is forecast, beside that of encoding and decoding
-          the truth and of projecting it on POD-40, fitted for each field alone.
+shallow   100 drops into a periodic square, 96 snapshots each, the last 10 for the test as in
+          accuracy.py. Aligned(POD(36)), 40 latents, and the models see the first 16: behind the
+          alignment others tell the same. Forecasts start from as many of the first snapshots
+          of a drop as the model looks at, and run to the end of the simulation. Relative L2 of
+          the fluctuation per field over what is forecast, beside that of encoding and decoding the
+          truth and of projecting it on POD-40, fitted for each field alone to the first 80.
 
 Each run is a line of ``benchmarks/results/forecast_targets.jsonl``. Models are fitted with the
 arguments below, chosen by their validation in fit, not by these tests.
@@ -67,13 +67,9 @@ SHALLOW = {
     "persistence": lambda: romae.Persistence(),
     "climatology": lambda: romae.Climatology(),
     "dmd": lambda: romae.DMD(4),
-    "polynomial": lambda: romae.PolynomialMap(),
+    "dmd-1-equivariant": lambda: Equivariant(romae.DMD()),
+    "dmd-2-equivariant": lambda: Equivariant(romae.DMD(2)),
     "dmd-equivariant": lambda: Equivariant(romae.DMD(4)),
-    "opinf-equivariant": lambda: Equivariant(romae.OperatorInference()),
-    "opinf-cubic-equivariant": lambda: Equivariant(romae.OperatorInference("cubic")),
-    "polynomial-equivariant": lambda: Equivariant(romae.PolynomialMap()),
-    "polynomial-3-equivariant": lambda: Equivariant(romae.PolynomialMap(context=3)),
-    "ode-equivariant": lambda: Equivariant(romae.NeuralODE()),
 }
 
 
@@ -177,14 +173,12 @@ def shallow(kinds: list[str]) -> None:
         DATA.mkdir(exist_ok=True)
         make_case("shallow-water", "full", path)
     data = romae.open_snapshots(path)
-    train, validation, test = (data.isel(case=slice(*s)) for s in ((0, 80), (80, 90), (90, None)))
-    saved = DATA / "shallow-aligned-2.rom"
-    if not saved.exists():
-        romae.Aligned(2, axes=("y", "x")).fit(train, validation).save(saved)
-    ae = romae.load(saved)
-    # Where the drop falls is what the law does not depend on: no parameter of it.
-    known, z = (ae.encode(d).drop_vars(["x0", "y0"]) for d in (train, test))
+    train, test = data.isel(case=slice(0, 80)), data.isel(case=slice(90, None))
     seen, truth = train.to_dataset().load(), test.to_dataset().load()
+    few = seen.isel(case=slice(0, 16))
+    ae = romae.Aligned(romae.POD(36), axes=("y", "x")).fit(few)
+    # Where the drop falls is what the law does not depend on: no parameter of it.
+    known, z = (ae.encode(d).drop_vars(["x0", "y0"], errors="ignore") for d in (few, truth))
 
     def parts(data) -> dict[str, np.ndarray]:
         return {v: data[v].transpose("case", "time", "y", "x").values for v in truth}
