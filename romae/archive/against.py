@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from romae.archive.chunk import errors
 from romae.archive.network import MOST
 from romae.archive.reading import Archive
-from romae.archive.template import make_template, open_group
+from romae.archive.rounding import errors
+from romae.archive.template import make_template
+from romae.archive.template_zarr import open_group
 from romae.archive.times import case_times
 from romae.archive.verification import Verification
 from romae.errors import ArchiveError, DataError, OptionError

@@ -16,90 +16,20 @@ lossless coder.
     field  := dtype lossy eps eps' max-error sum-of-squares misses
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from romae.archive import scattered
-from romae.archive.exact import decode_exact, encode_exact, unsigned
+from romae.archive.chunk_reading import DTYPES, MAGIC, VERSION, decode_chunk
+from romae.archive.exact import encode_exact, unsigned
 from romae.archive.method import Method, UnsuitableError
-from romae.archive.pieces import Reader, Writer
+from romae.archive.pieces import Writer
+from romae.archive.rounding import cast, errors, guarded
 from romae.errors import ArchiveError
 
-MAGIC, VERSION = b"rmc", 1
-DTYPES = [
-    np.dtype(c) for c in ("f2", "f4", "f8", *(f"{k}{w}" for k in "iu" for w in (1, 2, 4, 8)), "?")
-]
-STEPS = 2.0**45
 NEARLY_NOISE = 0.4  # bytes over the fields' own, from which lossless may be as small
 CLEARLY = 0.5  # of the fewest bytes on a sample: nobody expects a method to come below
-LARGEST = 2**40  # values in a chunk; more is taken for damage
-
-
-@dataclass(frozen=True)
-class FieldFacts:
-    """What a chunk says about one of its fields."""
-
-    dtype: np.dtype
-    lossy: bool
-    eps: float
-    max_error: float
-    square_error: float  # sum over the values of (x' - x)^2, finite values only
-    misses: int  # finite values stored by their bits
-
-
-@dataclass(frozen=True)
-class ChunkFacts:
-    """What the head of a chunk says: shape (n, C, *space), method ("" if none), fields."""
-
-    method: str
-    shape: tuple[int, ...]
-    fields: tuple[FieldFacts, ...]
-
-
-def guarded(values: np.ndarray, eps: float) -> float:
-    """The bound eps' for methods, 0 for lossless; ``values``: the finite ones, stored dtype."""
-    dtype = values.dtype
-    if values.size == 0 or dtype.kind == "b" or not np.isfinite(eps):
-        return 0.0
-    low, high = float(values.min()), float(values.max())
-    if dtype.kind in "iu":
-        inner = (np.floor(eps) + 0.5) * (1 - 1e-4)
-        largest = max(abs(low), abs(high))
-        inner -= float(np.spacing(largest)) if largest > 2**52 else 0.0
-    else:
-        peak = values.dtype.type(max(abs(low), abs(high)))
-        with np.errstate(over="ignore"):
-            inner = eps * (1 - 1e-4) - float(np.spacing(peak)) / 2
-    if not inner > 0 or eps == 0 or high / STEPS - low / STEPS > 2 * inner:
-        return 0.0
-    return inner
-
-
-def cast(decoded: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Float64 ``decoded`` in the stored dtype: integers rounded and clipped to their range."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if dtype.kind not in "iu":
-            return decoded.astype(dtype)
-        info = np.iinfo(dtype)
-        whole = np.rint(np.nan_to_num(decoded))
-        top = whole >= float(info.max)
-        safe = np.where(top, 0.0, np.maximum(whole, float(info.min))).astype(dtype)
-        safe[top] = info.max
-        return safe
-
-
-def errors(stored: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """|x' - x| in float64, rounded up for wide integers; NaN and infinities give NaN."""
-    if stored.dtype.kind in "iu":
-        unsigned = np.dtype(f"u{max(stored.itemsize, 1)}")
-        high, low = np.maximum(stored, source), np.minimum(stored, source)
-        gap = high.view(unsigned) - low.view(unsigned)  # modulo 2^w: exact
-        wide = gap.astype(np.float64)
-        return np.where(gap > 2**53, np.nextafter(wide, np.inf), wide)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.abs(stored.astype(np.float64) - source.astype(np.float64))
 
 
 def filled(x: np.ndarray, finite: np.ndarray) -> np.ndarray:
@@ -261,90 +191,3 @@ def _written(
         tail.block(encode_exact(x[missed]))
     head.block(payload)
     return bytes(head.data + tail.data)
-
-
-def _head(reader: Reader) -> tuple[ChunkFacts, list[float]]:
-    if reader.take(3) != MAGIC or (version := reader.number()) > VERSION:
-        raise ArchiveError(
-            f"A chunk begins with {reader.data[:4]!r}. Expected {MAGIC!r} and a version up to "
-            f"{VERSION}: damaged, or written by a newer romae; upgrade romae or restore a copy."
-        )
-    del version
-    n, count, rank = reader.number(), reader.number(), reader.number()
-    if rank > 32 or count > len(reader.data):
-        raise _damaged(f"{count} fields of {rank} axes")
-    space = tuple(reader.number() for _ in range(rank))
-    if int(np.prod((n, count, *space), dtype=object)) > LARGEST:
-        raise _damaged(f"shape {(n, count, *space)}")
-    method = reader.block().decode("ascii", "replace")
-    facts, inner = [], []
-    for _ in range(count):
-        code, lossy, eps = reader.number(), reader.number(), reader.real()
-        if code >= len(DTYPES):
-            raise _damaged(f"dtype number {code}")
-        inner.append(reader.real() if lossy else 0.0)
-        worst, squares = (reader.real(), reader.real()) if lossy else (0.0, 0.0)
-        misses = reader.number() if lossy else 0
-        facts.append(FieldFacts(DTYPES[code], bool(lossy), eps, worst, squares, misses))
-    return ChunkFacts(method, (n, count, *space), tuple(facts)), inner
-
-
-def _damaged(seen: str) -> ArchiveError:
-    return ArchiveError(
-        f"A chunk's head says {seen}. Expected what romae writes: the chunk is damaged, restore "
-        "it from a copy."
-    )
-
-
-def chunk_facts(data: bytes) -> ChunkFacts:
-    """Method, shape and errors of a chunk, from its head alone.
-
-    Raises :class:`ArchiveError` for bytes that are no chunk.
-    """
-    return _head(Reader(data))[0]
-
-
-def decode_chunk(
-    data: bytes, methods: Mapping[str, Method], first: int | None = None
-) -> tuple[np.ndarray, ...]:
-    """The C arrays (n, *space) of a chunk, in their stored dtypes; only the ``first`` snapshots.
-
-    Those are the same bits as in the whole; methods that are causal decode no others.
-
-    Raises :class:`ArchiveError` for bytes that are no chunk, are damaged (where that shows; the
-    container's checksum sees all of it), or need a method that is not in ``methods``.
-    """
-    reader = Reader(data)
-    facts, inner = _head(reader)
-    n, _, *space = facts.shape
-    shape, m = (n, *space), n if first is None else min(n, first)
-    payload = reader.block()
-    lossy = [c for c, f in enumerate(facts.fields) if f.lossy]
-    decoded = None
-    if lossy:
-        if facts.method not in methods:
-            raise ArchiveError(
-                f"A chunk was coded by the method {facts.method!r}, whose side information is not "
-                f"here. Expected one of {sorted(methods)}: restore the archive's side folder."
-            )
-        bounds = np.array([inner[c] for c in lossy])
-        method = methods[facts.method]
-        steps = m if method.causal else n
-        decoded = method.decode(payload, (steps, len(lossy), *space), bounds)[:m]
-    result = []
-    for c, field in enumerate(facts.fields):
-        if decoded is None or c not in lossy:
-            result.append(decode_exact(reader.block(), field.dtype, shape)[:m])
-            continue
-        values = cast(decoded[:, lossy.index(c)], field.dtype)
-        odd = scattered.decode_mask(reader.block(), shape)
-        special = decode_exact(reader.block(), field.dtype, (int(odd.sum()),))
-        values[odd[:m]] = special[: int(odd[:m].sum())]
-        places = scattered.decode_places(reader.block(), int(np.prod(shape)))
-        missed, here = (
-            decode_exact(reader.block(), field.dtype, (places.size,)),
-            places < values.size,
-        )
-        values.reshape(-1)[places[here]] = missed[here]
-        result.append(values)
-    return tuple(result)

@@ -71,9 +71,11 @@ class CodedPOD(Method):
     @cached_property
     def modes(self) -> np.ndarray:
         """Mean and modes in physical units, (r + 1, C points), decoded."""
-        psi = from_wavelets(self.q * self.step, self.fold)
-        psi *= self.eps.reshape(-1, *(1,) * (psi.ndim - 2))
-        return np.ascontiguousarray(psi.reshape(len(psi), -1))
+        out = np.empty((len(self.q), self.q[0].size))
+        for row, q in zip(out, self.q, strict=True):  # one by one: stays in the cache
+            psi = from_wavelets(q[None] * self.step, self.fold)
+            row[:] = (psi * _tall(self.eps, psi.ndim)).reshape(-1)
+        return out
 
     @cached_property
     def projection(self) -> np.ndarray:
@@ -99,6 +101,12 @@ class CodedPOD(Method):
 
     def decode(self, payload: bytes, shape: tuple[int, ...], eps: np.ndarray) -> np.ndarray:
         """See :class:`Method`."""
+        return self.decode_from(0, payload, shape, eps)
+
+    def decode_from(
+        self, start: int, payload: bytes, shape: tuple[int, ...], eps: np.ndarray
+    ) -> np.ndarray:
+        """See :class:`Method`; modes are summed for these snapshots alone."""
         self._check(shape)
         if len(payload) < HEAD.size or HEAD.unpack_from(payload)[0] > len(payload) - HEAD.size:
             raise ArchiveError("coded-pod: the payload is cut off; restore the archive from a copy")
@@ -106,8 +114,8 @@ class CodedPOD(Method):
         difference = decode_integers(payload[HEAD.size : end], (shape[0], self.rank))
         a = np.empty_like(difference)
         recur(a, difference, self.recurrence, False)
-        p = combine(a * self.steps, self.modes).reshape(shape)
-        return _add(p, decode_integers(payload[end:], shape), eps)
+        p = combine(a[start:] * self.steps, self.modes).reshape(shape[0] - start, *shape[1:])
+        return _add(p, decode_integers(payload[end:], shape)[start:], eps)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if tuple(shape[1:]) != self.q.shape[1:]:

@@ -15,8 +15,10 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from romae.archive.reading import Archive, take
-from romae.archive.template import read_template, typed_attributes
+from romae.archive.reading import Archive
+from romae.archive.taking import take
+from romae.archive.template import typed_attributes
+from romae.archive.template_zarr import read_template
 from romae.errors import OptionError
 
 

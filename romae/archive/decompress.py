@@ -13,9 +13,10 @@ from typing import Any
 
 import xarray as xr
 
+from romae.archive.cache import Arrays
 from romae.archive.dataset import open_fields
 from romae.archive.plan import Item, chunk_range
-from romae.archive.reading import Archive, Arrays
+from romae.archive.reading import Archive
 from romae.archive.store import PathLike
 from romae.fields.writing import check_fields_path, write_fields
 from romae.progress import Task, track

@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from romae.archive.bound import read_values
-from romae.archive.chunk import chunk_facts, encode_chunk
+from romae.archive.chunk import encode_chunk
+from romae.archive.chunk_reading import chunk_facts
 from romae.archive.method import Method
 from romae.archive.plan import Item, chunk_range
 from romae.archive.reading import Archive

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from romae.archive.chunk import ChunkFacts
+from romae.archive.chunk_reading import ChunkFacts
 from romae.archive.plan import Item, Plan, remove_partial
 from romae.archive.store import (
     ARCHIVE,

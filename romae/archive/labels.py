@@ -20,7 +20,7 @@ from numcodecs.zstd import Zstd
 
 from romae.archive.pieces import Reader, Writer
 from romae.archive.store import LABELS, LABELS_FILE, list_files, put_file
-from romae.archive.template import write_template
+from romae.archive.template_zarr import write_template
 from romae.errors import ArchiveError
 
 SMALL = 2**16  # bytes of all files

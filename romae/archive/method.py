@@ -54,6 +54,12 @@ class Method(ABC):
         never hangs.
         """
 
+    def decode_from(
+        self, start: int, payload: bytes, shape: tuple[int, ...], eps: np.ndarray
+    ) -> np.ndarray:
+        """:meth:`decode`'s values from snapshot ``start`` on, the same bits."""
+        return self.decode(payload, shape, eps)[start:]
+
     def tools(self) -> bytes:
         """What :meth:`encode` needs beyond :meth:`to_bytes`; gone when the archive is finished."""
         return b""

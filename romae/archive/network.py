@@ -26,8 +26,6 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -37,6 +35,7 @@ from romae.archive.lattice import LARGEST, quantise
 from romae.archive.method import Method, UnsuitableError
 from romae.archive.parent import Parent
 from romae.archive.pieces import Reader, Writer
+from romae.archive.threads import one_thread
 from romae.errors import ArchiveError, RomaeError
 
 SAFETY = 8.0
@@ -314,37 +313,3 @@ def _differences(z: np.ndarray, order: int) -> np.ndarray:
     for _ in range(order):
         z = np.diff(z, axis=0, prepend=0)
     return z
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes on the calling thread alone: chunks run side by side, sums in one order."""
-    import torch
-
-    if getattr(_threads.own, "alone", False):  # one within another
-        yield
-        return
-    with _threads.lock:
-        if _threads.inside == 0:
-            _threads.usual = torch.get_num_threads()
-        _threads.inside += 1
-    _threads.own.alone = True
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        _threads.own.alone = False
-        with _threads.lock:
-            _threads.inside -= 1
-            torch.set_num_threads(_threads.usual)
-
-
-class _Threads:
-    """The number is each thread's own, but new threads begin with the one set last by any."""
-
-    def __init__(self) -> None:
-        self.lock, self.inside, self.usual = threading.Lock(), 0, 1
-        self.own = threading.local()
-
-
-_threads = _Threads()

@@ -18,8 +18,9 @@ import numpy as np
 
 from romae.archive.decoder import Shrinker
 from romae.archive.method import UnsuitableError
-from romae.archive.network import Network, on_host, one_thread
+from romae.archive.network import Network, on_host
 from romae.archive.parent import Parent
+from romae.archive.threads import one_thread
 from romae.errors import OptionError
 from romae.fields.layout import Layout
 

@@ -1,25 +1,25 @@
 """Reading an archive: only the chunks that are touched, each decoded once while it is in memory.
 
 Snapshot t of a case lies in chunk i = t // K, and a chunk stands on its own (given the side files,
-which are read once): one snapshot costs one chunk, and the first of a chunk, the key frame, much
-less where the method decodes in the order of time. Decoded chunks stay in a cache of at most
-``CACHE_BYTES`` per process, the least recently used leaves first; a chunk that several threads ask
-for is decoded by one of them. Every byte that is decoded was checked against its checksum.
+which are read once): one snapshot costs one chunk, and less where the method decodes in the order
+of time: there the first snapshot of a chunk that is asked for is decoded without those after it,
+the key frame alone, and whoever comes for a second one gets the whole chunk. Decoded chunks stay in
+a cache of at most ``CACHE_BYTES`` per process, the least recently used leaves first; a chunk that
+several threads ask for is decoded by one of them. Every byte that is decoded was checked against
+its checksum.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
 from romae.archive import choose
-from romae.archive.chunk import ChunkFacts, chunk_facts, decode_chunk
+from romae.archive.cache import Arrays, ChunkCache
+from romae.archive.chunk_reading import ChunkFacts, chunk_facts, decode_chunk
 from romae.archive.finish import read_manifest
 from romae.archive.method import Method
 from romae.archive.parent import Parent
@@ -39,59 +39,6 @@ from romae.archive.times import case_times
 from romae.errors import ArchiveError, OptionError
 
 CACHE_BYTES = 256 * 2**20
-Arrays = tuple[np.ndarray, ...]
-
-
-class ChunkCache:
-    """Decoded chunks, at most ``limit`` bytes of them (and the one just asked for)."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.held = limit, 0
-        self._lock = threading.Lock()
-        self._chunks: OrderedDict[Hashable, Arrays] = OrderedDict()
-        self._coming: dict[Hashable, Future[Arrays]] = {}
-
-    def get(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
-        """The chunk ``key``; made once however many threads ask."""
-        with self._lock:
-            if key in self._chunks:
-                self._chunks.move_to_end(key)
-                return self._chunks[key]
-            coming = self._coming.get(key)
-            mine = coming is None
-            if coming is None:
-                coming = self._coming[key] = Future()
-        if not mine:
-            return coming.result()
-        try:
-            arrays = make()
-        except BaseException as error:
-            with self._lock:
-                del self._coming[key]
-            coming.set_exception(error)
-            raise
-        for a in arrays:
-            a.flags.writeable = False
-        with self._lock:
-            del self._coming[key]
-            self._keep(key, arrays)
-        coming.set_result(arrays)
-        return arrays
-
-    def held_already(self, key: Hashable) -> Arrays | None:
-        """The chunk ``key`` if it is in memory."""
-        with self._lock:
-            return self._chunks.get(key)
-
-    def _keep(self, key: Hashable, arrays: Arrays) -> None:
-        size = sum(a.nbytes for a in arrays)
-        if size > self.limit:
-            return
-        self._chunks[key] = arrays
-        self.held += size
-        while self.held > self.limit:
-            _, dropped = self._chunks.popitem(last=False)
-            self.held -= sum(a.nbytes for a in dropped)
 
 
 _CACHE = ChunkCache(CACHE_BYTES)  # of this process; archives share it
@@ -117,6 +64,7 @@ class Archive:
         self.facts = read_manifest(self._manifest(), self.store.path)
         self.cache = _CACHE if cache_bytes is None else ChunkCache(cache_bytes)
         self._methods: dict[str, Method] = {}
+        self._alone: dict[Item, int] = {}  # the snapshot of a chunk that was decoded alone
         self._lock = threading.Lock()
         if "parent" in self.facts:  # found now, or not at all
             Parent(**self.facts["parent"]).found(os.path.dirname(self.path), model)
@@ -182,15 +130,28 @@ class Archive:
         key = (self.store.path, *self.store.identity, item)
         return self.cache.get(key, lambda: self.decode(item))
 
-    def key_frame(self, item: Item) -> Arrays:
-        """The first snapshot of one chunk, arrays (1, *space); not to be written to."""
-        key = (self.store.path, *self.store.identity, item)
-        if (whole := self.cache.held_already(key)) is not None:
-            return tuple(x[:1] for x in whole)
-        return self.cache.get((*key, "first"), lambda: self.decode(item, first=1))
+    def frame(self, item: Item, t: int) -> Arrays:
+        """Snapshot ``t`` of one chunk, arrays (1, *space); not to be written to.
 
-    def decode(self, item: Item, first: int | None = None) -> Arrays:
-        """The arrays (n, *space) of one chunk, or of its ``first`` snapshots, decoded anew."""
+        Key frames (``t`` = 0) and the first other one that is asked for are decoded alone.
+        """
+        key = (self.store.path, *self.store.identity, item)
+        if (whole := self.cache.held_already(key)) is None:
+            with self._lock:
+                alone = self._alone.setdefault(item, t)
+            if t == 0 or (t == alone and self._in_order):
+                return self.cache.get((*key, t), lambda: self.decode(item, t + 1, t))
+            whole = self.decoded(item)
+        return tuple(x[t : t + 1] for x in whole)
+
+    @property
+    def _in_order(self) -> bool:
+        """Whether every chunk is decoded in the order of time."""
+        known = choose.classes()
+        return all(known[m].causal for m in self.facts["methods"] if m in known)
+
+    def decode(self, item: Item, first: int | None = None, start: int = 0) -> Arrays:
+        """The arrays (n, *space) of one chunk, or of snapshots ``start`` to ``first``, anew."""
         try:
             payload = self.payload(item)
         finally:
@@ -199,7 +160,7 @@ class Archive:
         if method:
             self.method(method)
         try:
-            arrays = decode_chunk(payload, self._methods, first)
+            arrays = decode_chunk(payload, self._methods, first, start)
         except ArchiveError as error:
             raise self._damaged(item, str(error)) from error
         return arrays
@@ -298,41 +259,3 @@ class Archive:
 
 def _reopen(path: str, cache_bytes: int | None, model: PathLike | None) -> Archive:
     return Archive(path, cache_bytes=cache_bytes, model=model)
-
-
-def take(
-    archive: Archive, field: int, cases: Sequence[int], times: Sequence[int], space: tuple[Any, ...]
-) -> np.ndarray:
-    """Values (cases, times, *space) of one field; ``space``: a slice or positions per axis."""
-    index, runs = np.asarray(times), []
-    chunks = index // archive.chunk
-    edges = np.flatnonzero(np.diff(chunks)) + 1
-    for part in np.split(np.arange(index.size), edges) if index.size else []:
-        runs.append((int(chunks[part[0]]), part))
-    shape = [len(range(*s.indices(n))) if isinstance(s, slice) else len(s)
-             for s, n in zip(space, archive.shape, strict=True)]  # fmt: skip
-    out = np.empty((len(cases), index.size, *shape), archive.dtypes[field])
-    inner = _selector(space, archive.shape)
-    for row, case in enumerate(cases):
-        for i, part in runs:
-            local = index[part] - i * archive.chunk
-            item = (int(case), i)
-            arrays = archive.decoded(item) if local.any() else archive.key_frame(item)
-            values = arrays[field]
-            out[row, part[0] : part[-1] + 1] = inner(values[_tight(local)])
-    return out
-
-
-def _tight(positions: np.ndarray) -> Any:
-    """``positions`` as a slice where they are consecutive: no copy."""
-    a, n = int(positions[0]), positions.size
-    if np.array_equal(positions, np.arange(a, a + n)):
-        return slice(a, a + n)
-    return positions
-
-
-def _selector(space: tuple[Any, ...], shape: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
-    if all(isinstance(s, slice) for s in space):
-        return lambda x: x[(slice(None), *space)]
-    full = [np.arange(n)[s] for s, n in zip(space, shape, strict=True)]
-    return lambda x: x[np.ix_(np.arange(len(x)), *full)]

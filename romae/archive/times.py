@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from romae.archive.template import read_template
+from romae.archive.template_zarr import read_template
 from romae.errors import RomaeError
 
 if TYPE_CHECKING:

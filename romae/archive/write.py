@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from romae.archive.bound import read_fields
-from romae.archive.chunk import ChunkFacts, chunk_facts, encode_chunk
+from romae.archive.chunk import encode_chunk
+from romae.archive.chunk_reading import ChunkFacts, chunk_facts
 from romae.archive.plan import Item, Plan, chunk_range
 from romae.archive.store import chunk_name, seal, unseal
 from romae.errors import ArchiveError

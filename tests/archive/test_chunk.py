@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from romae.archive.chunk import chunk_bytes, chunk_facts, decode_chunk, encode_chunk
+from romae.archive.chunk import chunk_bytes, encode_chunk
+from romae.archive.chunk_reading import chunk_facts, decode_chunk
 from romae.archive.lattice import quantise, restore
 from romae.archive.method import Method, UnsuitableError
 from romae.archive.spline import Spline

@@ -14,11 +14,13 @@ import xarray as xr
 
 import romae
 from romae.archive import Archive, decoder
-from romae.archive.chunk import decode_chunk, encode_chunk
+from romae.archive.chunk import encode_chunk
+from romae.archive.chunk_reading import decode_chunk
 from romae.archive.entropy import decode_integers
 from romae.archive.method import UnsuitableError
-from romae.archive.network import MOST, Network, one_thread
+from romae.archive.network import MOST, Network
 from romae.archive.network_fit import fit_network
+from romae.archive.threads import one_thread
 from romae.errors import ArchiveError, GridMismatchError, MissingFileError, OptionError
 
 from .flows import bounds, wave, worst
@@ -227,8 +229,14 @@ def test_a_parent_that_is_gone_moved_or_another(tmp_path):
     moved = place.rename(tmp_path / "elsewhere.rom")
     with pytest.raises(ArchiveError, match=r"'m\.rom', which is not at .*models/m\.rom"):
         xr.open_dataset(archive)
-    with pytest.raises(ArchiveError, match="not at"):
-        romae.verify(archive)
+    digest = Archive(archive, model=moved).facts["parent"]["digest"]
+    for use in (romae.verify, Archive, xr.open_dataset):
+        with pytest.raises(ArchiveError) as caught:
+            use(archive)
+        text = str(caught.value)
+        assert repr(str(place)) in text  # what was looked for, and where
+        assert f"digest begins {digest[:12]}" in text
+        assert "xr.open_dataset(PATH, engine='romae', model='MODEL.rom')" in text
     found = xr.open_dataset(archive, engine="romae", model=moved)
     xr.testing.assert_identical(found.load(), want)
     again = pickle.loads(pickle.dumps(Archive(archive, model=moved)))
@@ -236,8 +244,9 @@ def test_a_parent_that_is_gone_moved_or_another(tmp_path):
     shutil.move(moved, tmp_path / "m.rom")  # beside the archive
     xr.testing.assert_identical(xr.open_dataset(archive).load(), want)
     romae.POD(rank=3).fit(flow()).save(tmp_path / "m.rom", overwrite=True)
-    with pytest.raises(ArchiveError, match="is not the model"):
+    with pytest.raises(ArchiveError, match=rf"is not the model.*expected {digest[:12]}.*restore"):
         Archive(archive, cache_bytes=0).read(0, 1)
+    assert not romae.verify(archive, against=flow()).ok
 
 
 def test_verify_bears_a_decoder_that_rounds_differently(tmp_path, monkeypatch):
