@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 import romae
 from romae.archive import Archive
-from romae.archive.finish import read_manifest, seal_manifest
+from romae.archive.chunk_reading import ChunkFacts, FieldFacts
+from romae.archive.finish import Summary, read_manifest, seal_manifest
 from romae.errors import ArchiveError, DataError, MissingFileError, OptionError, PathExistsError
 
 
@@ -254,3 +255,19 @@ def test_the_manifest_is_json_that_names_every_file(tmp_path, make_waves, files)
     chunks = {n for n in found if n.startswith("coded/0/c.")}
     assert set(manifest["files"]) | chunks | {"romae.json"} == set(found)
     assert len(chunks) == 3
+
+
+def test_the_summary_holds_the_worst_of_all_chunks_in_any_order():
+    def chunk(error):
+        field = FieldFacts(np.dtype("f4"), True, 1.0, error, error**2, 2)
+        return ChunkFacts("spline", (4, 1, 3), (field,))
+
+    facts = {"variables": {"u": {"special": 0}}, "lengths": [12], "shape": [3]}
+    for errors in ((0.1, 0.9, 0.2), (0.9, 0.1, 0.2), (0.2, 0.1, 0.9)):
+        summary = Summary(facts)
+        for error in errors:
+            summary.add(chunk(error), b"")
+        found = summary.errors(facts)["u"]
+        assert found["max_error"] == 0.9
+        assert found["rms_error"] == pytest.approx(np.sqrt((0.01 + 0.81 + 0.04) / 36))
+        assert found["stored_exactly"] == 6
