@@ -19,7 +19,7 @@ def test_every_compiled_function_is_made_here():
     """Elsewhere a read-only installation would fail on import."""
     folder = Path(romae.__file__).parent
     users = [p for p in folder.rglob("*.py") if re.search(r"^\s*import numba", p.read_text(), re.M)]
-    assert {p.name for p in users} - {"kernels.py"} == {"compiling.py"}  # nets do the same
+    assert {p.name for p in users} == {"compiling.py"}
 
 
 def test_without_a_folder_for_the_cache(monkeypatch):

@@ -4,7 +4,9 @@ With ``zero_last`` the last layer starts at W_n = 0, b_n = 0, so that a residual
 model f(a) = a + mlp(a) starts as the identity (Linot & Graham 2022).
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -42,15 +44,31 @@ class MLP(nn.Module):
         """(B, inputs) -> (B, outputs)."""
         return self.layers(h) if self.stack is None else self.stack(h)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or what is pickled, has layers of its own: nobody would train its stack."""
+        return self.__dict__ | {"stack": None}
+
 
 def stack_layers(module: nn.Module) -> list[Stack]:
     """Let every MLP in ``module`` that is trained as a whole compute on one vector."""
+    owners = Counter(id(p) for m in module.modules() for p in m.parameters(recurse=False))
     stacks = []
     for part in module.modules():
-        if isinstance(part, MLP) and all(p.requires_grad for p in part.parameters()):
+        if isinstance(part, MLP) and _plain(part, owners):
             part.stack = Stack(part.layers, part.act)
             stacks.append(part.stack)
     return stacks
+
+
+def _plain(net: MLP, owners: Mapping[int, int]) -> bool:
+    """Whether all of it is trained, and is just layers: not hooked, parametrised or shared."""
+    hooked = any(m._forward_hooks or m._forward_pre_hooks for m in net.layers.modules())
+    linear = all(type(layer) is nn.Linear for layer in list(net.layers)[::2])
+    return (
+        linear
+        and not hooked
+        and all(p.requires_grad and owners[id(p)] == 1 for p in net.parameters())
+    )
 
 
 def unstack_layers(module: nn.Module) -> None:

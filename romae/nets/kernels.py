@@ -12,26 +12,18 @@ with the rational function of Eigen and the polynomial of Cephes; GELU is off by
 """
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
 from numpy import float32 as f
+
+from romae.compiling import jit
 
 HALF_ROOT, DENSITY, LOG2_E = f(math.sqrt(0.5)), f(1 / math.sqrt(2 * math.pi)), f(1 / math.log(2))
 LOG2_HIGH, LOG2_LOW = f(0.693359375), f(-2.12194440e-4)  # their sum is log 2
 ONE, HALF, FOUR, LEAST = f(1), f(0.5), f(4), f(-87)
 
 
-def _compiled(function: Any) -> Any:
-    options: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to cache in: neither here nor the user's
-        return numba.njit(**options)(function)
-
-
-@_compiled
+@jit(fastmath={"contract"})
 def gelu(u, b, y, slope):
     """y = x Phi(x) and slope = Phi(x) + x phi(x) for x = u + b; u, y, slope (B, n), b (n,)."""
     for i in range(u.shape[0]):
@@ -67,7 +59,7 @@ def gelu(u, b, y, slope):
             slope[i, j] = phi + DENSITY * x * (e * np.int32(power).view(np.float32))
 
 
-@_compiled
+@jit(fastmath={"contract"})
 def adamw(g, w, m, v, rate, kept, beta, gamma, unbias, eps):
     """One update by :mod:`romae.train.adamw`, in place; arrays (n,), rate = lr / (1 - beta^t)."""
     for i in range(w.size):

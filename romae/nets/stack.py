@@ -10,80 +10,23 @@ network lie in one vector theta, and the network is one operation,
 
 whose slopes s_i are computed with the y_i, where half of the work is the same (the error function
 of GELU). The result is that of the layers to rounding. A second derivative, another precision
-than float32 and devices other than the CPU take the layers one by one, from the same theta.
+than float32, devices other than the CPU, torch.compile and torch.func take the layers one by one,
+from the same theta.
 """
 
-import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from itertools import accumulate
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
-from romae.nets.activations import W0
+from romae.nets.curves import CURVES
 
 Trace = tuple[list[Tensor], list[Tensor]]  # inputs of the layers, slopes behind all but the last
-Curve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # W y, b -> act(u), act'(u)
-
-
-def _gelu(u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """u Phi(u) and Phi(u) + u phi(u)."""
-    kernels = compiled_kernels() if u.numel() <= SERIAL or torch.get_num_threads() <= 4 else None
-    if kernels is not None:
-        y, slope = torch.empty_like(u), torch.empty_like(u)
-        kernels.gelu(u.numpy(), b.numpy(), y.numpy(), slope.numpy())
-        return y, slope
-    u.add_(b)
-    half = (u * math.sqrt(0.5)).erf_().add_(1).mul_(0.5)  # Phi
-    slope = (u * u).mul_(-0.5).exp_().mul_(u).mul_(1 / math.sqrt(2 * math.pi)).add_(half)
-    return half.mul_(u), slope
-
-
-def _tanh(u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    y = u.add_(b).tanh_()
-    return y, (y * y).neg_().add_(1)
-
-
-def _relu(u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    y = u.add_(b).clamp_min_(0)
-    return y, (y > 0).to(y)
-
-
-def _silu(u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """u q and q + u q (1 - q), q the logistic function."""
-    q = u.add_(b).sigmoid()
-    y = u.mul_(q)
-    return y, (1 - q).mul_(y).add_(q)
-
-
-def _sine(u: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    u.add_(b).mul_(W0)
-    return u.sin(), u.cos_().mul_(W0)
-
-
-SERIAL = 1 << 15  # elements that torch, too, computes on one thread
-
-
-@cache
-def compiled_kernels() -> Any:
-    """Compiled loops, or None where numba is not installed."""
-    try:
-        from romae.nets import kernels
-    except ImportError:
-        return None
-    return kernels
-
-
-CURVES: dict[str, Curve] = {
-    "gelu": _gelu,
-    "relu": _relu,
-    "silu": _silu,
-    "tanh": _tanh,
-    "sine": _sine,
-}
 
 
 class Stack:
@@ -107,7 +50,7 @@ class Stack:
         self.gradient = torch.empty_like(self.theta, requires_grad=False)
         self.slots = self.parts(self.gradient)
         for p, part in zip(self.parameters(), [*self.weights, *self.biases], strict=True):
-            p.data = part
+            p.data, p.grad = part, None
 
     def parameters(self) -> list[Tensor]:
         """Those of the layers, in the order of ``theta``."""
@@ -127,6 +70,18 @@ class Stack:
     def vectors(self, vector: Tensor) -> Tensor:
         """All biases in a vector like ``theta``."""
         return vector[sum(self.sizes[: len(self.shapes)]) :]
+
+    def collect(self) -> None:
+        """Add to the gradient of ``theta`` what a term left that named the layers themselves."""
+        own = self.parameters()
+        if all(p.grad is None for p in own):
+            return
+        whole = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in own]
+        )
+        self.theta.grad = whole if self.theta.grad is None else self.theta.grad + whole
+        for p in own:
+            p.grad = None
 
     def release(self) -> None:
         """Give the layers parameters of their own again, with the present values."""
@@ -166,9 +121,9 @@ class Stack:
         return self.layer_by_layer(h, self.theta)
 
     def suits(self, h: Tensor) -> bool:
-        """Whether ``h`` is something for :meth:`run`."""
+        """Whether ``h`` is something for :meth:`run`, and nobody wants to see what is inside."""
         plain = h.device.type == "cpu" and h.dtype == self.theta.dtype == torch.float32
-        return plain and h.ndim == 2 and not torch.is_autocast_enabled("cpu")
+        return plain and h.ndim == 2 and not (torch.is_autocast_enabled("cpu") or _transformed())
 
     def layer_by_layer(self, h: Tensor, theta: Tensor) -> Tensor:
         """The same by torch's own derivatives."""
@@ -176,6 +131,15 @@ class Stack:
         for W, b in zip(weights[:-1], biases[:-1], strict=True):
             h = self.activation(F.linear(h, W, b))
         return F.linear(h, weights[-1], biases[-1])
+
+
+def _transformed() -> bool:
+    """Whether torch.compile, torch.func or forward derivatives look at every operation."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    )
 
 
 def _cut(vector: Tensor, *, stop: int, shape: torch.Size) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from numpy import float32
 from torch import Tensor
 
-from romae.nets.stack import compiled_kernels
+from romae.nets.curves import compiled_kernels
 
 FEW, SMALL = 8, 1 << 20  # tensors and numbers in all, above which torch's own is faster
 

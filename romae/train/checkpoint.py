@@ -24,6 +24,7 @@ from romae.train.config import TrainConfig
 from romae.train.optimiser import Optimiser
 
 FILE = "training.safetensors"
+LAYOUT = 2  # of this file; counted on when moments or weights get another shape
 SCALARS = ("step", "loss", "seconds", "best_loss", "best_epoch", "history")
 ANYTIME = ("checkpoint_seconds", "metrics")  # settings that may change when going on
 
@@ -71,7 +72,9 @@ def write(folder: Path, state: State, module: nn.Module, optimiser: Optimiser, k
     tensors |= {f"average/{k}": v for k, v in state.average.items()}
     tensors |= {f"optimiser/{k}": v for k, v in optimiser.moments().items()}
     owned = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-    scalars = json.dumps({"identity": key, **{k: getattr(state, k) for k in SCALARS}})
+    scalars = json.dumps(
+        {"layout": LAYOUT, "identity": key, **{k: getattr(state, k) for k in SCALARS}}
+    )
     metadata = {"state": scalars, "sha256": _digest(scalars, owned)}
     with atomic_file(folder / FILE, overwrite=True) as temporary:
         save_file(owned, temporary, metadata=metadata)
@@ -86,9 +89,16 @@ def content(folder: Path) -> bytes | None:
 def read(found: bytes, folder: Path, module: nn.Module, optimiser: Optimiser, key: str) -> State:
     """State in the :func:`content` of ``folder``, loaded into module and optimiser.
 
-    Raises :class:`TrainingError` for a damaged file and for one of another run.
+    Raises :class:`TrainingError` for a damaged file, one of another version and one of another run.
     """
     scalars, tensors = _parse(found, folder)
+    layout = scalars.pop("layout", 1)
+    if layout != LAYOUT:
+        raise TrainingError(
+            f"{folder / FILE} has layout {layout}, of another version of romae. Expected layout "
+            f"{LAYOUT}. End the training with the version that began it, or remove the folder "
+            f"{folder} to start afresh with this one."
+        )
     if scalars.pop("identity") != key:
         raise TrainingError(
             f"{folder / FILE} is the checkpoint of another run: its architecture, training "

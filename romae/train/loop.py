@@ -60,16 +60,18 @@ def train(
     weights before it; on a damaged checkpoint and on one of another run.
     """
     ranks = join()
-    update = Update(module, objective, data, config, ranks)
-    run = _Run(update, data if validation is None else validation, folder, data_id, report)
-    with run.quietly(label) as bar:
-        try:
-            run.to_the_end(bar)
-        finally:
-            files.restore(module, run.state.best or files.trained(module))
-            unstack_layers(module)
-            module.eval()
-            run.curve.close()
+    try:
+        update = Update(module, objective, data, config, ranks)
+        run = _Run(update, data if validation is None else validation, folder, data_id, report)
+        with run.quietly(label) as bar:
+            try:
+                run.to_the_end(bar)
+            finally:
+                files.restore(module, run.state.best or files.trained(module))
+                module.eval()
+                run.curve.close()
+    finally:
+        unstack_layers(module)
     return run.state.history
 
 

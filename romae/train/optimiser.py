@@ -2,18 +2,12 @@
 
 ``adamw``: every weight has a step of its own, from running means of its gradient and its square.
 
-``muon``: for the matrices of a network, and convolutions as matrices (out, in · kernel),
+``muon``: the matrices of a network, and convolutions as matrices (out, in · kernel), take steps of
+the same size in every direction, see :mod:`romae.train.muon`; biases and other vectors go by
+AdamW. The steps have the size of those of AdamW, so that ``lr`` means the same. An update
+costs more; see docs/training.md for what that buys.
 
-    B <- 0.95 B + G,     W <- W - 0.2 lr sqrt(max(rows, columns)) U V^T,     B + ... = U S V^T,
-
-steps of the same size in every direction, where those of AdamW follow a few dominant ones; U V^T is
-found by five Newton-Schulz iterations in bfloat16. Biases and other vectors go by AdamW. The
-factor gives its steps the size of those of AdamW, so that ``lr`` means the same. An update costs
-more; see docs/training.md for what that buys.
-
-Sources: Loshchilov & Hutter 2019, Decoupled weight decay regularization; Jordan et al. 2024,
-Muon: an optimizer for hidden layers in neural networks; Liu et al. 2025, Muon is scalable for
-LLM training (the factor).
+Source: Loshchilov & Hutter 2019, Decoupled weight decay regularization.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from romae.errors import MissingDependencyError
 from romae.nets.stack import Stack
 from romae.train.adamw import AdamW, make_adamw
 from romae.train.config import TrainConfig
+from romae.train.muon import Muon
 
 Look = Callable[[Tensor], Tensor]  # a parameter, or its gradient, as what an optimiser wants
 
@@ -47,7 +41,7 @@ class Optimiser:
             matrices += [self._view(p, _matrix) for p in parameters if p.ndim > 1]
             rest += [self._view(s.theta, s.vectors) for s in stacks]
             if matrices:
-                self.parts.append(_muon(matrices, settings))
+                self.parts.append(Muon(matrices, settings))
         if rest:
             self.parts.append(make_adamw(rest, settings))
 
@@ -69,7 +63,7 @@ class Optimiser:
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = lr
-            if isinstance(part, AdamW):
+            if isinstance(part, AdamW | Muon):
                 part.advance()
             else:
                 part.step()
@@ -84,7 +78,10 @@ class Optimiser:
         }
 
     def load(self, moments: dict[str, torch.Tensor]) -> None:
-        """Take over what :meth:`moments` gave."""
+        """Take over what :meth:`moments` gave.
+
+        Raises :class:`TrainingError` for those of other parameters: nothing may be written there.
+        """
         states: list[dict[int, dict[str, Any]]] = [{} for _ in self.parts]
         for key, value in moments.items():
             n, i, name = key.split("/")
@@ -97,12 +94,3 @@ class Optimiser:
 def _matrix(weight: Tensor) -> Tensor:
     """(out, in, *kernel) -> (out, in · kernel)."""
     return weight.flatten(1)
-
-
-def _muon(matrices: Sequence[nn.Parameter], settings: dict[str, Any]) -> torch.optim.Optimizer:
-    if not hasattr(torch.optim, "Muon"):
-        raise MissingDependencyError(
-            f"train.optimiser is 'muon', which torch {torch.__version__} does not have. Expected "
-            "torch 2.9 or later; type: pip install --upgrade torch, or take train.optimiser=adamw"
-        )
-    return torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **settings)

@@ -65,7 +65,7 @@ class Update:
                 f"{data.world}. Make it with rank={ranks.rank}, world={ranks.world}."
             )
         self.total = config.updates_for(data.updates)
-        stacks = stack_layers(module)
+        self.stacks = stacks = stack_layers(module)
         within = {id(p) for stack in stacks for p in stack.parameters()}
         wanted = (p for p in module.parameters() if p.requires_grad and id(p) not in within)
         self.parameters: list[Tensor] = [*(stack.theta for stack in stacks), *wanted]
@@ -87,6 +87,8 @@ class Update:
             with autocast(self.device, config):
                 loss = self.objective(self.module, x, step / self.total) * share
             loss.backward()
+            for stack in self.stacks:
+                stack.collect()
             loss = loss.detach().float()
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         changes = [b - a for b, a in zip(self._buffers(), before, strict=True)]

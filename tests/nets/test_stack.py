@@ -1,6 +1,8 @@
 """Networks on one vector of parameters: values and derivatives are those of the layers."""
 
 import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 from torch import nn
+from torch.autograd import forward_ad
 
-from romae.nets import stack as module
+from romae.nets import curves as module
 from romae.nets.activations import Activation
 from romae.nets.dense import MLP, stack_layers, unstack_layers
 
@@ -131,3 +134,132 @@ def test_numbers_that_are_none_stay_none():
     kernels.gelu(u, np.zeros(3, np.float32), y, slope)
     assert np.isnan(y[0, 0])
     assert y[0, 1] == np.inf
+
+
+def test_any_shape_and_layout_of_inputs():
+    plain, stacked, _ = pair("gelu")
+    wide = torch.randn(4, 9)
+    cases = {
+        "turned": wide.T,
+        "every second": wide.T[::2],
+        "repeated": torch.ones(1, 4).expand(5, 4),
+        "one": torch.randn(1, 4),
+        "none": torch.empty(0, 4),
+        "a vector": torch.randn(4),
+        "three axes": torch.randn(2, 3, 4),
+    }
+    for name, x in cases.items():
+        x = x.detach().requires_grad_()
+        found, expected = stacked(x), plain(x)
+        torch.testing.assert_close(found, expected, msg=name)
+        slopes = [torch.autograd.grad(y.sum(), x)[0] for y in (found, expected)]
+        torch.testing.assert_close(*slopes, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_other_precisions_are_left_to_the_library():
+    plain = MLP(4, 3, hidden=(5,)).double()
+    stacked = copy.deepcopy(plain)
+    stack_layers(stacked)
+    x = torch.randn(6, 4).double()
+    torch.testing.assert_close(stacked(x), plain(x), rtol=0, atol=0)
+
+
+@every
+def test_nothing_given_out_is_written_again(act, loops):
+    """Values and derivatives that somebody keeps are as they were after further calls."""
+    _, stacked, stack = pair(act, outputs=4)
+    x = torch.randn(6, 4, requires_grad=True)
+    before = x.detach().clone()
+    y = stacked(x)
+    kept = [y, *torch.autograd.grad(y.sum(), [x, stack.theta], retain_graph=True)]
+    copies = [t.detach().clone() for t in kept]
+    for _ in range(2):
+        torch.autograd.grad(stacked(stacked(torch.randn(6, 4))).sum(), stack.theta)
+    torch.testing.assert_close(kept, copies, rtol=0, atol=0)
+    torch.testing.assert_close(x.detach(), before, rtol=0, atol=0)
+    again = torch.autograd.grad(y.sum(), [x, stack.theta])  # from what the call had left behind
+    torch.testing.assert_close(list(again), copies[1:], rtol=0, atol=0)
+
+
+def test_networks_in_two_threads_do_not_meet():
+    nets = [pair("gelu", hidden=(64, 64))[1:] for _ in range(2)]
+    x = [torch.randn(200, 4), torch.randn(200, 4)]
+
+    def work(i):
+        net, stack = nets[i]
+        found = [torch.autograd.grad(net(x[i]).square().sum(), stack.theta)[0] for _ in range(30)]
+        return torch.stack(found)
+
+    alone = [work(i) for i in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        torch.testing.assert_close(list(pool.map(work, range(2))), alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_have_layers_of_their_own(way):
+    plain, stacked, stack = pair("gelu")
+    twin = way(stacked)
+    assert twin.stack is None
+    assert stacked.stack is stack
+    with torch.no_grad():
+        stack.theta.zero_()
+    torch.testing.assert_close(twin(torch.ones(2, 4)), plain(torch.ones(2, 4)))
+    with torch.no_grad():
+        twin.layers[0].weight.fill_(1)
+    assert not stack.theta.any()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("way", ["jvp", "jacfwd", "vmap", "forward"])
+def test_transformations_see_the_layers(way):
+    plain, stacked, _ = pair("gelu")
+    x, v = torch.randn(5, 4), torch.randn(5, 4)
+
+    def apply(net):
+        if way == "jvp":
+            return torch.func.jvp(net, (x,), (v,))
+        if way == "jacfwd":
+            return torch.func.jacfwd(net)(x)
+        if way == "vmap":
+            return torch.func.vmap(net)(torch.stack([x, v]))
+        with forward_ad.dual_level():
+            return forward_ad.unpack_dual(net(forward_ad.make_dual(x, v))).tangent
+
+    torch.testing.assert_close(apply(stacked), apply(plain), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+def test_compiled_as_one_graph():
+    plain, stacked, stack = pair("gelu")
+    x = torch.randn(5, 4)
+    y = torch.compile(stacked, backend="eager", fullgraph=True)(x)
+    torch.testing.assert_close(y, plain(x))
+    y.sum().backward()
+    assert stack.theta.grad.any()
+
+
+def test_networks_that_are_more_than_their_layers_stay_as_they_are():
+    hooked, parametrised, first, second = (MLP(3, 3, hidden=(4,)) for _ in range(4))
+    hooked.layers[0].register_forward_hook(lambda *_: None)
+    nn.utils.parametrizations.orthogonal(parametrised.layers[0])
+    second.layers[0].weight = first.layers[0].weight
+    net = nn.ModuleList([hooked, parametrised, first, second])
+    assert stack_layers(net) == []
+    assert len(stack_layers(nn.ModuleList([MLP(3, 3)] * 2))) == 1  # one network used twice
+
+
+def test_derivatives_by_the_layers_themselves_count_too():
+    plain, stacked, stack = pair("gelu")
+    x = torch.randn(6, 4)
+
+    def loss(net):
+        return net(x).square().sum() + net.layers[2].weight.square().sum() + net.layers(x).sum()
+
+    loss(plain).backward()
+    loss(stacked).backward()
+    stack.collect()
+    weights, biases = stack.parts(stack.theta.grad)
+    found = [t for both in zip(weights, biases, strict=True) for t in both]
+    torch.testing.assert_close(found, [p.grad for p in plain.parameters()], rtol=1e-4, atol=1e-5)
+    assert all(p.grad is None for p in stacked.parameters())

@@ -12,8 +12,10 @@ from torch import nn
 
 from romae.errors import MissingDependencyError, OptionError, TrainingError
 from romae.feed import ResidentFeed
+from romae.nets.dense import MLP
 from romae.progress import silent
-from romae.train import TrainConfig, train
+from romae.train import TrainConfig, muon, train
+from romae.train import checkpoint as files
 from romae.train.checkpoint import FILE
 
 
@@ -211,12 +213,63 @@ def test_muon_moves_matrices_alike_in_every_direction():
     assert (s < 1.5).all()
 
 
-def test_muon_says_which_torch_it_needs(monkeypatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(
-        MissingDependencyError, match=r"torch 2\.9 or later.*train\.optimiser=adamw"
-    ):
-        run(TrainConfig(steps=1, optimiser="muon"))
+@pytest.mark.parametrize("shape", [(7, 5), (5, 7), (6, 6), (1, 4)])
+def test_muon_is_that_of_torch(shape, monkeypatch):
+    """With the same iterations, which torch has in bfloat16; those of a shape are done at once."""
+    rule = pytest.importorskip("torch.optim._muon")
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(s)) for s in (shape, (3, 3), shape[::-1], shape)]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    settings = {"lr": 0.1, "weight_decay": 0.1}
+
+    def iterations(G, *_):
+        flip = G.shape[0] > G.shape[1]
+        found = muon.polar((G.T if flip else G)[None])[0]
+        return found.T if flip else found
+
+    monkeypatch.setattr(rule, "_zeropower_via_newtonschulz", iterations)
+    reference = torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **settings)
+    mine = muon.Muon(ours, settings)
+    for i in range(4):
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = torch.randn_like(q)
+            p.grad = q.grad.clone()
+        if i == 2:  # a matrix without a gradient stays
+            ours[1].grad = theirs[1].grad = None
+        reference.step()
+        mine.advance()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_iterations_of_muon_bring_singular_values_near_one():
+    G = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0)) * 1e-4
+    U, _, V = torch.linalg.svd(G, full_matrices=False)
+    found = muon.polar(G)
+    assert found.dtype == torch.float32  # on a CPU
+    s = U.mT @ found @ V.mT
+    assert torch.diagonal(s, dim1=1, dim2=2).sub(0.95).abs().max() < 0.3
+    assert (s - torch.diag_embed(torch.diagonal(s, dim1=1, dim2=2))).abs().max() < 1e-4
+    assert not muon.polar(torch.zeros(1, 2, 3)).any()
+
+
+def test_a_checkpoint_of_another_layout_is_refused_and_leaves_the_module_alone(
+    tmp_path, monkeypatch
+):
+    def mlp():
+        torch.manual_seed(0)
+        return MLP(6, 6, hidden=(4,))
+
+    def again(module):
+        feed, config = ResidentFeed(data()[:, 0], batch=4), TrainConfig(steps=2)
+        return train(module, lambda m, x, _: misfit(m, x, 1.0), feed, None, config, folder=tmp_path)
+
+    again(mlp())
+    monkeypatch.setattr(files, "LAYOUT", files.LAYOUT + 1)
+    module = mlp()
+    with pytest.raises(TrainingError, match=r"layout 2.*Expected layout 3.*remove the folder"):
+        again(module)
+    assert module.stack is None
+    torch.testing.assert_close(module.state_dict(), mlp().state_dict(), rtol=0, atol=0)
 
 
 def test_the_error_says_what_the_feed_says_about_the_batch():
