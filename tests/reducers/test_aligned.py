@@ -69,7 +69,13 @@ def wave():
     return wandering((9, 12))
 
 
-@pytest.mark.parametrize("kind", [k for k in INSIDE if k != "aligned"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "pod",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in INSIDE if k not in ("pod", "aligned")),
+    ],
+)
 def test_the_laws(kind, wave):
     check_reducer(Aligned(INSIDE[kind]()), wave)
 
@@ -78,6 +84,7 @@ def test_an_alignment_inside_another(wave):
     check_reducer(Aligned(Aligned(POD(2), axes="lev"), axes="x"), wave)
 
 
+@pytest.mark.slow
 def test_the_laws_with_parameters():
     flow = wandering((6, 7), cases=3)
     inner = ConditionalAutoencoder(2, hidden=(8,), train=SHORT)
