@@ -11,7 +11,7 @@ whatever the grid. It fits where a few hundred modes hold the energy: wakes, lim
 in small domains. Where structures travel far on a fine grid, convolutions do better.
 
 Source: Linot & Graham 2022; here one latent may also feed every mode, and m is chosen from
-the energy.
+the energy, and once more after the training (:mod:`romae.reducers.trimming`).
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,7 @@ from romae.reducers.coder import Coder
 from romae.reducers.data import FitData, scaled_batches
 from romae.reducers.network_coder import NetworkCoder
 from romae.reducers.pod import LinearCoder, linear_coder
+from romae.reducers.trimming import cut, modes_worth
 from romae.train import TrainConfig
 from romae.train.objective import MSE, Corruption
 
@@ -117,7 +118,8 @@ class PODAutoencoder(Autoencoder):
     Parameters
     ----------
     latent : number of latents k.
-    modes : number of POD modes m; None takes what holds all but 1e-9 of the energy, at most 256.
+    modes : number of POD modes m; None takes what holds all but 1e-9 of the energy, at most 256,
+        and drops after the training those that the error does not need.
     hidden, act : widths and activation of encoder and decoder.
     bottleneck, objective, corruption, train, scale : as for every autoencoder, see
         :class:`romae.reducers.autoencoder.Autoencoder`.
@@ -147,6 +149,21 @@ class PODAutoencoder(Autoencoder):
         self.modes, self.act = modes, act
         self.hidden = tuple(check_whole("hidden", width) for width in hidden)
         self._kept = 0
+
+    def _fit(self, data: FitData) -> Coder:
+        coder = super()._fit(data)
+        plain = all(type(term) is MSE for term in self.objective)
+        if self.modes is not None or type(coder) is not PODCoordinatesCoder or not plain:
+            return coder  # other terms may want the small modes
+        train_set, valid_set = data.held_out()
+        held_out = train_set if valid_set is None else valid_set
+        m = modes_worth(coder.eval(), list(self._feed(coder, held_out, data, False).epoch(0)))
+        if m == self._kept:
+            return coder
+        self._kept = m
+        with torch.random.fork_rng(devices=[]):
+            short = self._coder(coder.basis.modes[:m].cpu().numpy(), float(coder.unit))
+        return cut(coder, short)
 
     def _modes_needed(self, snapshots: Snapshots) -> int:
         T, *state = snapshots.shape
