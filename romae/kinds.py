@@ -50,6 +50,7 @@ DYNAMICS = {
     "sindy": "SINDy",
     "koopman": "Koopman",
     "ensemble": "Ensemble",
+    "equivariant": "Equivariant",
     "latent-gp": "LatentGP",
 }
 _SIZE = {"POD": "rank"}  # what the constructor calls the latent size, where not "latent"

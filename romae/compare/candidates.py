@@ -23,10 +23,13 @@ BASELINES = ("Persistence", "Climatology", "DMD")
 MOST_FEATURES = 300  # of a model that is tried because it was not named
 
 
-def candidates(models: Any, seed: int, device: str) -> dict[str, Any]:
-    """Dynamics by name, baselines first: they are cheap, and a budget may run out."""
+def candidates(models: Any, seed: int, device: str, phases: int = 0) -> dict[str, Any]:
+    """Dynamics by name, baselines first: they are cheap, and a budget may run out.
+
+    ``phases``: how many the latents begin with. Without any, nothing is gained by Equivariant.
+    """
     if models is None:
-        models = list(DYNAMICS)
+        models = [kind for kind in DYNAMICS if phases or kind != "equivariant"]
     given = models.items() if isinstance(models, Mapping) else ((None, m) for m in models)
     found: dict[str, Any] = {name: _made(name, seed, device) for name in BASELINES}
     for name, model in given:

@@ -39,6 +39,7 @@ from romae.compare.rollouts import (
     one_pass,
     roll_entry,
 )
+from romae.conventions import PHASES
 from romae.dynamics.resampling import resample_cases
 from romae.errors import TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
@@ -160,7 +161,8 @@ def rank_dynamics(
     check_test({default_name(reducer): reducer}, test, on_leak="raise")
     test = even_test(test, resample)
     forcing = Forcing.read(inputs if validation_inputs is None else validation_inputs, test)
-    wanted = candidates(models, seed, device)
+    phases = getattr(reducer, "phases", 0)  # of Aligned
+    wanted = candidates(models, seed, device, phases)
     mean = np.asarray(reducer.scaling.mean, dtype=float)
     fluctuation, found = one_pass({0: reducer}, test, mean)
     codes = found[0]
@@ -169,6 +171,7 @@ def rank_dynamics(
         Entry(n, "baseline" if n in BASELINES else "model", ladder, d) for n, d in wanted.items()
     ]
     latents = [labelled(z, learn, case) for case, z in enumerate(codes_of(reducer, learn))]
+    latents = [z.assign_attrs({PHASES: phases}) if phases else z for z in latents]
     params = learn.params
     if resample is not None:
         latents, params, inputs = resample_cases(latents, params, inputs, resample)

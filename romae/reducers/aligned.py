@@ -53,8 +53,8 @@ class Aligned(Reducer):
     theirs and two for each axis. Where all snapshots are one shape at different places, the phases
     say all: ``fitted`` is None and there are no other latents.
 
-    Axes have even spacing, are whole periods, and no mask varies along them; others raise
-    :class:`romae.errors.DataError`, unknown names :class:`romae.errors.OptionError`.
+    Axes have even spacing, are whole periods, and no mask varies along them. Raises DataError for
+    others, OptionError for unknown names.
 
     Sources: Budanur, Borrero-Echeverry & Cvitanovic 2015 (see :mod:`romae.reducers.phases`); Kneer,
     Sayadi, Sipp, Schmid & Rigas 2021, "Symmetry-aware autoencoders: s-PCA and s-nlPCA", where a
@@ -175,9 +175,12 @@ class Aligned(Reducer):
 
     def encode(self, data: Any) -> xr.DataArray:
         """As :meth:`Reducer.encode`; the attribute ``phases`` counts the pairs that come first."""
-        z = super().encode(data)
-        size = 0 if self.fitted is None else self.fitted.latent
-        return z.assign_attrs({PHASES: (self.latent - size) // 2})
+        return super().encode(data).assign_attrs({PHASES: self.phases})
+
+    @property
+    def phases(self) -> int:
+        """How many pairs (cos, sin) come first in the latents."""
+        return (self.latent - (0 if self.fitted is None else self.fitted.latent)) // 2
 
     def along(self, source: Snapshots | xr.DataArray, case: int) -> Self:
         """The same, with the inner reducer as it is for one trajectory."""

@@ -198,13 +198,29 @@ def test_latents_without_phases_and_with_too_few_numbers():
         Equivariant(DMD(4)).fit(travelling(5))
 
 
-def test_fields_that_start_elsewhere(tmp_path):
-    """From snapshots to snapshots: a wave train that moves and breathes."""
+def wave_train():
+    """Snapshots of a wave train that moves and breathes."""
     t, x = 0.1 * np.arange(200), np.arange(32)
     q = 2 * np.pi / 32 * (x - 3 * t[:, None])
     u = np.sin(q) + (0.3 + 0.1 * np.cos(t[:, None])) * np.cos(2 * q)
     x = ("x", x / 32, {"periodic": 1})
-    data = xr.Dataset({"u": (("time", "x"), u)}, coords={"time": t, "x": x})
+    return xr.Dataset({"u": (("time", "x"), u)}, coords={"time": t, "x": x})
+
+
+def test_comparisons_know_the_phases_of_aligned_latents():
+    data = wave_train()
+    train, test = data.isel(time=slice(150)), data.isel(time=slice(150, None))
+    for reducer, known in ((romae.Aligned(romae.POD(2), "x"), True), (romae.POD(4), False)):
+        model = Equivariant(DMD(3))
+        ranked = romae.compare_dynamics(
+            reducer.fit(train), train, test, models={"apart": model}, steps=20, starts=3
+        )
+        found = ranked.sel(model="apart")
+        assert bool(np.isfinite(found.error_mean)) == known, str(found.failure.item())
+
+
+def test_fields_that_start_elsewhere(tmp_path):
+    data = wave_train()
     reducer = romae.Aligned(romae.POD(2), axes="x")
     model = romae.ReducedModel(reducer, Equivariant(DMD(3))).fit(data.isel(time=slice(160)))
     assert reducer.encode(data).attrs["phases"] == 1
