@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; the same names as below
         detect,
     )
     from romae.compare.calibration import calibration
-    from romae.diagnose import convergence, spectral_pod
+    from romae.diagnose.convergence import convergence
+    from romae.diagnose.spectral import spectral_pod
     from romae.dynamics import (
         DMD,
         GRU,
