@@ -265,7 +265,7 @@ def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, mon
 
 def test_a_model_of_too_many_features_is_left_out_with_the_reason(parts, monkeypatch):
     """Only where no model was named, and never without a row."""
-    import romae.compare.dynamics as module
+    import romae.compare.candidates as module
 
     few = {"sindy": "SINDy", "opinf": "OperatorInference"}
     monkeypatch.setattr(module, "DYNAMICS", {**few, **{n.lower(): n for n in module.BASELINES}})
