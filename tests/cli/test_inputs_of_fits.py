@@ -1,5 +1,7 @@
 """``romae fit --dynamics`` with inputs, uneven times and auto; ``--compare`` with inputs."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -88,7 +90,8 @@ def test_auto_keeps_the_ranking(call, call_json, sea, monkeypatch):
     import romae.kinds
 
     few = {k: romae.kinds.DYNAMICS[k] for k in ("persistence", "climatology", "dmd", "opinf")}
-    monkeypatch.setattr("romae.compare.candidates.DYNAMICS", few)
+    module = importlib.import_module("romae.compare.candidates")
+    monkeypatch.setattr(module, "DYNAMICS", few)
     facts = call_json(
         "fit", "pod", "sea.nc", "-o", "sea.rom", "--latent", 1, "--dynamics", "auto", "--inputs",
         "wind.nc", "--split", "0.5,0.3,0.2"

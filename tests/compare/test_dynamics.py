@@ -1,5 +1,7 @@
 """compare_dynamics(): ranking, ties, failures, intervals, and dynamics chosen by it."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -247,7 +249,8 @@ def test_the_winner_is_ahead_in_valid_time_even_with_the_larger_error(winner):
 
 def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, monkeypatch):
     few = {n: romae.kinds.DYNAMICS[n] for n in ("persistence", "climatology", "dmd", "opinf")}
-    monkeypatch.setattr("romae.compare.candidates.DYNAMICS", few)
+    module = importlib.import_module("romae.compare.candidates")
+    monkeypatch.setattr(module, "DYNAMICS", few)
     model = ReducedModel(reducer, "auto").fit(parts[0], validation=parts[1])
     best = model.choice[0]
     assert best["rank"] == 1
@@ -265,7 +268,7 @@ def test_auto_takes_the_winner_and_keeps_the_table(parts, reducer, tmp_path, mon
 
 def test_a_model_of_too_many_features_is_left_out_with_the_reason(parts, monkeypatch):
     """Only where no model was named, and never without a row."""
-    import romae.compare.candidates as module
+    module = importlib.import_module("romae.compare.candidates")
 
     few = {"sindy": "SINDy", "opinf": "OperatorInference"}
     monkeypatch.setattr(module, "DYNAMICS", {**few, **{n.lower(): n for n in module.BASELINES}})
