@@ -62,6 +62,7 @@ class Horizon:
         least = "at least " if self.median >= self.longest else ""
         days = self.units == "s" and self.lower >= 2 * DAY
         scale, units = (DAY, "days") if days else (1.0, self.units)
+        units = "time units" if units in ("", "1") else units
         low, middle, up = (v / scale for v in (self.lower, self.median, self.upper))
         return (
             f"valid for {least}{middle:.4g} {units} (quartiles {low:.4g} to {up:.4g}, NRMSE "

@@ -151,6 +151,7 @@ def test_a_long_horizon_of_seconds_is_told_in_days():
     text = str(Horizon(20 * 86400.0, 23 * 86400.0, 23 * 86400.0, units="s", **about))
     assert text.startswith("valid for at least 23 days (quartiles 20 to 23, NRMSE 0.4")
     assert str(Horizon(1.0, 2.0, 3.0, units="s", **about)).startswith("valid for 2 s (quartiles 1")
+    assert str(Horizon(1.0, 2.0, 3.0, units="1", **about)).startswith("valid for 2 time units (")
 
 
 def test_a_horizon_is_measured_on_validation_data(tmp_path):
