@@ -101,16 +101,18 @@ def run(letter: str, kinds: list[str], seeds: int, sizes: list[int] | None) -> N
         phases = 0
         if kind == "Aligned":  # sizes count the phases: cos and sin for each axis
             options, phases = {"axes": AXES[letter], **options}, 2 * len(AXES[letter])
-        for k, seed in itertools.product(sizes or SIZES[letter], range(seeds)):
+        for seed, k in itertools.product(range(seeds), sizes or SIZES[letter]):
             if k <= phases or done(letter, kind, k, seed) or (seed and not trained(kind, options)):
                 continue
             reducer = make_reducer(kind, k, seeded(kind, options, seed))
+            start = time.process_time()
             reducer.fit(train, valid)
+            spent = time.process_time() - start
             found = romae.compare([reducer], test, rates="skip", on_leak=leak)
-            record(letter, kind, seed, found.isel(model=-1))
+            record(letter, kind, seed, found.isel(model=-1), cpu_seconds=spent)
 
 
-def record(letter: str, kind: str, seed: int, result) -> None:
+def record(letter: str, kind: str, seed: int, result, **more: float) -> None:
     """Append one line."""
     line = {
         "case": letter,
@@ -123,6 +125,7 @@ def record(letter: str, kind: str, seed: int, result) -> None:
         "romae": romae.__version__,
         "machine": platform.machine(),
         "when": time.strftime("%Y-%m-%d"),
+        **more,
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a") as file:

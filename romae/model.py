@@ -104,13 +104,10 @@ class ReducedModel:
             return self
         params = snapshots.params
         latents: xr.DataArray | list[xr.DataArray] = self._training_latents(snapshots)
+        known = inputs
         if resample is not None:
-            latents, params, inputs_of_pieces = resample_cases(
-                _cases(latents), params, inputs, resample
-            )
-            self.dynamics.fit(latents, params=params, inputs=inputs_of_pieces)
-        else:
-            self.dynamics.fit(latents, params=params, inputs=inputs)
+            latents, params, known = resample_cases(_cases(latents), params, inputs, resample)
+        self.dynamics.fit(latents, params=params, inputs=known)
         if finetune:
             self.reducer, self.dynamics, self.tuning = tune.finetune(
                 self.reducer, self.dynamics, snapshots, held_out, config

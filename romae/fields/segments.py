@@ -95,11 +95,13 @@ class Segment:
         scratch: Scratch,
         why: str = "",
     ) -> None:
-        """Fill ``out`` (time, *space) as xarray reads."""
+        """Fill what is wanted of ``out`` (time, *space)."""
         first, last = wanted(out)
-        if first == last:
-            return
-        out, steps = out[first:last], steps[first:last]
+        if first < last:
+            self._fill(out[first:last], name, steps[first:last], layout, why)
+
+    def _fill(self, out: Target, name: str, steps: range, layout: Layout, why: str) -> None:
+        """Fill ``out`` (time, *space) as xarray reads."""
         stride = steps.step if steps.step > STRIDE_LIMIT else 1
         with self._named(name, steps, why):
             piece = self._read(name, slice(steps[0], steps[-1] + 1, stride), layout)

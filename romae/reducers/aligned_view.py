@@ -13,10 +13,9 @@ import torch
 
 from romae.fields import Snapshots
 from romae.fields.direct import Plan
-from romae.fields.grid import Target, dtype_of, put, wanted
+from romae.fields.grid import Target, dtype_of, put
 from romae.fields.layout import Layout
 from romae.fields.segments import Segment, Trajectory
-from romae.fields.work import Scratch
 from romae.reducers.phases import moved
 
 PIECE_BYTES = 8 << 20  # moved at once: spectra take as much again
@@ -39,21 +38,9 @@ class AlignedSegment(Segment):
     def _plan_direct(self, out: Target, name: str, steps: range, layout: Layout) -> Plan | None:
         return None  # bytes of the file are not what is asked for
 
-    def _by_library(
-        self,
-        out: Target,
-        name: str,
-        steps: range,
-        layout: Layout,
-        scratch: Scratch,
-        why: str = "",
-    ) -> None:
-        first, last = wanted(out)
-        if first == last:
-            return
-        out, steps = out[first:last], steps[first:last]
+    def _fill(self, out: Target, name: str, steps: range, layout: Layout, why: str) -> None:
         values = np.empty((len(steps), *layout.shape), dtype_of(out))
-        super()._by_library(values, name, steps, layout, scratch, why)
+        super()._fill(values, name, steps, layout, why)
         self._move(values, self.phi[[self.known.index(s) for s in steps]])
         put(out, values)
 

@@ -208,6 +208,12 @@ class Autoencoder(Reducer):
             report=coder.squeeze.report,
         )
         self._survey(coder, train_feed, "finish")
+        return self._finish(coder, valid_feed, train_set, data)
+
+    def _finish(
+        self, coder: NetworkCoder, valid_feed: Feed | None, train_set: Snapshots, data: FitData
+    ) -> NetworkCoder:
+        """The trained coder, or a smaller one that does the same."""
         return coder
 
     def _prepare(self, coder: NetworkCoder, feed: Feed, data: FitData) -> None:

@@ -150,14 +150,14 @@ class PODAutoencoder(Autoencoder):
         self.hidden = tuple(check_whole("hidden", width) for width in hidden)
         self._kept = 0
 
-    def _fit(self, data: FitData) -> Coder:
-        coder = super()._fit(data)
+    def _finish(
+        self, coder: NetworkCoder, valid_feed: Feed | None, train_set: Snapshots, data: FitData
+    ) -> NetworkCoder:
         plain = all(type(term) is MSE for term in self.objective)
         if self.modes is not None or type(coder) is not PODCoordinatesCoder or not plain:
             return coder  # other terms may want the small modes
-        train_set, valid_set = data.held_out()
-        held_out = train_set if valid_set is None else valid_set
-        m = modes_worth(coder.eval(), list(self._feed(coder, held_out, data, False).epoch(0)))
+        feed = valid_feed or self._feed(coder, train_set, data, False)
+        m = modes_worth(coder.eval(), list(feed.epoch(0)))
         if m == self._kept:
             return coder
         self._kept = m
