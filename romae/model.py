@@ -24,7 +24,7 @@ from romae.dynamics import Dynamics
 from romae.dynamics.base import LEFT, OUTSIDE
 from romae.dynamics.resampling import resample_cases
 from romae.errors import BundleError, DataError, OptionError, check_option, nearest
-from romae.fields import Snapshots, open_snapshots
+from romae.fields import Snapshots, open_like, open_snapshots
 from romae.horizon import Fields, Horizon
 from romae.reducers import Reducer
 from romae.reducers.decoding import decode_to_file
@@ -190,14 +190,14 @@ class ReducedModel:
     ) -> xr.DataArray:
         """As :meth:`forecast`, before decoding: (time, latent), (case, time, latent), with
         ``ensemble`` a first dimension ``member``."""
-        snapshots = open_snapshots(history)
+        snapshots = open_like(history, getattr(self.reducer, "layout", None))
         snapshots.require(self.dynamics.context, f"a forecast by {self.dynamics.name}")
         needed = max(self.dynamics.context, 2)  # two times tell the step
         if len(set(snapshots.lengths)) > 1:
             z = self._ends(snapshots, needed)
         else:
-            recent = snapshots.isel(time=slice(-min(needed, snapshots.lengths[0]), None))
-            z = self.reducer.encode(recent)
+            more = snapshots.lengths[0] > needed
+            z = self.reducer.encode(snapshots.isel(time=slice(-needed, None)) if more else snapshots)
         if options.get("params") is None:
             options["params"] = snapshots.params
         result = self.dynamics.forecast(z, steps, **options)

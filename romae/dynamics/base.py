@@ -140,41 +140,21 @@ class Dynamics(Saved, ABC):
                     f"{self.context} needs at least {self.minimum} in every case; give longer "
                     "data, or a smaller context."
                 )
-        dt, times = self._time_steps(cases)
-        table = read_params(params, latents, len(cases))
-        series = self._read_inputs(inputs, [case.time for case in cases], "training inputs")
+        dt, times = common_step(cases, self.uneven)
+        given = Given.read(self, latents, cases, params, inputs)
         self.__dict__.pop("fit_seconds", None)  # a fit that fails leaves no fitted model
-        self.reducer = str(_first(latents).attrs.get(REDUCER, ""))
+        self.reducer = str(first_of(latents).attrs.get(REDUCER, ""))
         self.dt, self.history = dt, []
         self.span = Span.measure(np.concatenate([case.values for case in cases]))
-        joined = None if series is None else pd.concat(series, ignore_index=True)
-        self._known = {
-            n: None if t is None else Known.measure(t)
-            for n, t in zip(KNOWN, (table, joined), strict=True)
-        }
+        self._known = given.measure()
         sequences = [self.span.normalise(case.values) for case in cases]
-        known: dict[str, Any] = {"params": self._normalised("params", table)}
-        one_by_one = None if series is None else [self._normalised("inputs", s) for s in series]
-        usable = None if one_by_one is None or one_by_one[0] is None else one_by_one
-        known = {n: v for n, v in (*known.items(), ("inputs", usable)) if n in self.takes}
+        known = given.normalised(self)
         if times is not None:
             known["times"] = times
         self._fit(sequences, **known)
         self.step_error = one_step_error(self, sequences, known)
         self.fit_seconds = time.perf_counter() - begin
         return self
-
-    def _time_steps(self, cases: list[Trajectory]) -> tuple[TimeStep, list[np.ndarray] | None]:
-        """The step dt of all cases; their times (T_i,) in steps where they are not even."""
-        try:
-            dt = measure_step(cases[0].time, cases[0].label)
-            for case in cases[1:]:
-                check_step(case.time, dt, case.label)
-        except DataError:
-            if not self.uneven:
-                raise
-            return uneven_steps([case.time for case in cases], [case.label for case in cases])
-        return dt, None
 
     # forecast
 
@@ -222,20 +202,8 @@ class Dynamics(Saved, ABC):
         ahead = Ahead.of(recent, self.dt, steps, duration, times, self.continuous)
         starts = np.stack([self.span.normalise(c.values[-self.context :]) for c in cases])
         own = cases[: len(cases) // history.sizes.get(MEMBER, 1)]  # members share what is known
-        known, outside = self._known_ahead(history, own, ahead, params, inputs)
-        dims = [d for d in (MEMBER, CASE) if d in history.dims]
-        together = starts[None]  # (members, cases, context, k)
-        if MEMBER in dims:
-            together = starts.reshape(history.sizes[MEMBER], -1, *starts.shape[1:])
-        if perturbed is not None:
-            if MEMBER in dims:
-                raise OptionError(
-                    f"ensemble={ensemble!r} and a history of {history.sizes[MEMBER]} members. "
-                    "Expected one of them: a history with members is an ensemble already."
-                )
-            dims = [MEMBER, *dims]
-            together = perturbed.draw(starts, self.step_error, seed)
-            together[..., self.span.constant] = starts[..., self.span.constant]
+        known, outside = given_ahead(self, history, own, ahead, params, inputs)
+        dims, together = members_of(self, starts, history, perturbed, ensemble, seed)
         with np.errstate(over="ignore", invalid="ignore"):
             if MEMBER in dims:
                 zn = self._members(together, ahead.steps, ahead.at, **known)
@@ -257,86 +225,5 @@ class Dynamics(Saved, ABC):
             )
         if (first := int(left.min(initial=len(ahead.axis)))) < len(ahead.axis):
             result.attrs[LEFT] = time_label(ahead.axis[first])
-            self._report(on_blowup, result, ahead.number(first), ahead.steps)
+            report(self.name, on_blowup, result, ahead.number(first), ahead.steps)
         return result
-
-    def _report(self, on_blowup: OnBlowup, result: xr.DataArray, left: str, steps: int) -> None:
-        text = (
-            f"{self.name}: the rollout left three times the range of its training latents at "
-            f"step {left} of {steps} (time {result.attrs[LEFT]})"
-        )
-        if on_blowup == "raise" or not result.sizes[TIME]:
-            raise ForecastError(
-                f"{text}. Expected it to stay inside. Forecast fewer steps, take on_blowup='clip' "
-                "or 'nan', or fit on more data."
-            )
-        warnings.warn(f"{text}; {DONE[on_blowup]}.", UserWarning, stacklevel=3)
-
-    # parameters and inputs
-
-    def _normalised(self, name: str, table: pd.DataFrame | None) -> np.ndarray | None:
-        known = self._known[name]
-        return None if known is None or table is None else known.normalise(table)
-
-    def _read_inputs(
-        self, inputs: Any, times: list[xr.DataArray], what: str
-    ) -> list[pd.DataFrame] | None:
-        if inputs is None:
-            return None
-        if "inputs" not in self.takes:
-            raise OptionError(
-                f"{self.name} takes no inputs. Expected a model that does, such as "
-                "romae.OperatorInference(); or leave inputs out."
-            )
-        return read_inputs(inputs, times, what)
-
-    def _known_ahead(
-        self, history: xr.DataArray, cases: list[Trajectory], ahead: Ahead, params: Any, inputs: Any
-    ) -> tuple[dict[str, np.ndarray | None], str]:
-        """Normalised params (B, p) and inputs (B, context + steps, m); what lies outside."""
-        known: dict[str, np.ndarray | None] = {}
-        outside = []
-        law = self._known["params"]
-        if law is not None:
-            table = read_params(params, history, len(cases))
-            if params is None and table is not None and not set(law.names) <= set(table):
-                table = None  # coordinates that mean something else
-            if table is None and "params" in self.takes and law.changes.any():
-                raise DataError(
-                    f"{self.name} was fitted with {', '.join(law.names)} and the forecast has "
-                    f"none. Expected params={{{law.names[0]!r}: value, ...}}, one value per case."
-                )
-            if table is not None:
-                if params is None or isinstance(params, pd.DataFrame):
-                    table = table[[n for n in table if n in law.names]]
-                law.check(table, "params")
-                outside.append(law.outside(table))
-            known["params"] = None if table is None else law.normalise(table)
-        law = self._known["inputs"]
-        if law is None and inputs is not None and "inputs" in self.takes:
-            raise OptionError(
-                f"{self.name} was fitted without inputs. Fit with inputs=, or leave out."
-            )
-        if law is not None and inputs is None:
-            raise DataError(
-                f"{self.name} was fitted with the inputs {', '.join(law.names)} and the forecast "
-                "has none. Expected inputs= that cover history and forecast."
-            )
-        axes = [_whole_axis(case.time[-self.context :], ahead.grid) for case in cases]
-        series = self._read_inputs(inputs, axes, "inputs")
-        if series is not None and law is not None:
-            law.check(series[0], "inputs")
-            outside.append(law.outside(pd.concat(series)))
-            if law.changes.any():
-                known["inputs"] = np.stack([law.normalise(s) for s in series])  # type: ignore[misc]
-        taken = {n: known.get(n) for n in KNOWN if n in self.takes}
-        return taken, ", ".join(filter(None, outside))
-
-
-def _first(latents: Latents) -> xr.DataArray:
-    return latents if isinstance(latents, xr.DataArray) else latents[0]
-
-
-def _whole_axis(past: xr.DataArray, ahead: np.ndarray) -> xr.DataArray:
-    values = np.concatenate([past.values, ahead])
-    return xr.DataArray(values, dims=TIME, name=TIME, attrs=past.attrs)

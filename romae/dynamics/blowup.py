@@ -9,11 +9,16 @@
 Whatever is chosen is said in a warning and dated in the result.
 """
 
+import warnings
 from typing import Literal
 
 import numpy as np
+import xarray as xr
 
+from romae.conventions import TIME
+from romae.dynamics.history import LEFT
 from romae.dynamics.span import Span
+from romae.errors import ForecastError
 
 OnBlowup = Literal["clip", "stop", "nan", "ignore", "raise"]
 CHOICES = ("clip", "stop", "nan", "ignore", "raise")
@@ -46,3 +51,18 @@ def settle(
     if on_blowup == "nan":
         values[np.arange(keep) >= left[:, None]] = np.nan
     return values, keep, left
+
+
+def report(name: str, on_blowup: OnBlowup, result: xr.DataArray, left: str, steps: int) -> None:
+    """Warn that the rollout behind ``result`` left at step ``left``, or raise ForecastError."""
+    text = (
+        f"{name}: the rollout left three times the range of its training latents at "
+        f"step {left} of {steps} (time {result.attrs[LEFT]})"
+    )
+    if on_blowup == "raise" or not result.sizes[TIME]:
+        raise ForecastError(
+            f"{text}. Expected it to stay inside. Forecast fewer steps, take on_blowup='clip' "
+            "or 'nan', or fit on more data."
+        )
+    # at the line that asked for the forecast
+    warnings.warn(f"{text}; {DONE[on_blowup]}.", UserWarning, stacklevel=3)

@@ -23,10 +23,10 @@ import numpy as np
 
 from romae.bundle import Bundle
 from romae.conventions import PHASES
-from romae.dynamics.base import Dynamics, _first
+from romae.dynamics.base import Dynamics
 from romae.dynamics.ensemble import _make
 from romae.dynamics.perturbed import one_step_error
-from romae.dynamics.sequences import Latents
+from romae.dynamics.sequences import Latents, first_of
 from romae.dynamics.span import Span
 from romae.errors import DataError, OptionError
 
@@ -87,7 +87,7 @@ class Equivariant(Dynamics):
 
     def fit(self, latents: Latents, params: Any = None, *, inputs: Any = None) -> Self:
         """As :meth:`Dynamics.fit`, and finds out how many phases there are."""
-        told = getattr(_first(latents), "attrs", {}).get(PHASES, 0)
+        told = getattr(first_of(latents), "attrs", {}).get(PHASES, 0)
         self.pairs = np.array(int(told) if self.phases is None else self.phases)
         return super().fit(latents, params, inputs=inputs)
 

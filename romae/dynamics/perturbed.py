@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import xarray as xr
 
+from romae.conventions import CASE, MEMBER
 from romae.errors import OptionError, check_option, check_whole
 
 if TYPE_CHECKING:
@@ -53,6 +55,35 @@ class Perturbed:
         sigma = sigma if self.of == "step" else np.ones_like(sigma)  # latents are normalised
         error = rng.standard_normal((self.members, *starts.shape))
         return np.asarray(starts + self.amplitude * sigma * error)
+
+
+def members_of(
+    model: "Dynamics",
+    starts: np.ndarray,
+    history: xr.DataArray,
+    perturbed: Perturbed | None,
+    ensemble: Any,
+    seed: int,
+) -> tuple[list[str], np.ndarray]:
+    """Leading dimensions of a forecast, and its starts (members, cases, context, k).
+
+    ``starts`` (B, context, k): those of ``history``, whose members come first where it has some.
+    Raises OptionError for such a history together with an ``ensemble``.
+    """
+    dims = [d for d in (MEMBER, CASE) if d in history.dims]
+    together = starts[None]
+    if MEMBER in dims:
+        together = starts.reshape(history.sizes[MEMBER], -1, *starts.shape[1:])
+    if perturbed is not None:
+        if MEMBER in dims:
+            raise OptionError(
+                f"ensemble={ensemble!r} and a history of {history.sizes[MEMBER]} members. "
+                "Expected one of them: a history with members is an ensemble already."
+            )
+        dims = [MEMBER, *dims]
+        together = perturbed.draw(starts, model.step_error, seed)
+        together[..., model.span.constant] = starts[..., model.span.constant]
+    return dims, together
 
 
 def one_step_error(

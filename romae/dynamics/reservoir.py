@@ -22,15 +22,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from romae.compiling import jit
 from romae.dynamics.base import Dynamics
+from romae.dynamics.echo import Reservoir, closed_loops, fed_ahead, fed_in_training, open_loop
 from romae.dynamics.recycled import Normal, Windows, refine
-from romae.errors import MissingDependencyError, OptionError, check_option
+from romae.errors import OptionError, check_option
 from romae.progress import track
 
 Array = np.ndarray
 
-DEGREE = 3  # non-zeros in a row of W
 BOUNDS = {  # of the search; all but the leak on a logarithmic axis
     "radius": (0.01, 1.2),
     "input_scale": (0.02, 2.0),
@@ -117,10 +116,7 @@ class EchoState(Dynamics):
         shortest = min(map(len, sequences))
         enough = shortest >= 2 * self._context + 2
         self.context = self._context if enough else min(self._context, max(SHORTEST, shortest // 4))
-        driven = [
-            np.concatenate([z, *_known(c, len(z), params, inputs), np.ones((len(z), 1))], axis=1)
-            for c, z in enumerate(sequences)
-        ]
+        driven = fed_in_training(sequences, params, inputs)
         known: dict[str, Any] = {"context": self.context, "params": params, "inputs": inputs}
         windows = Windows.spread(sequences, self.span.scale, count=STARTS, steps=HORIZON, **known)
         free = [name for name in BOUNDS if getattr(self, name) is None]
@@ -131,7 +127,7 @@ class EchoState(Dynamics):
                 else [self._point([], np.empty(0))]
             )
             found = []
-            drawn = _Reservoir.draw(self.units, driven[0].shape[1], self.seed)
+            drawn = Reservoir.draw(self.units, driven[0].shape[1], self.seed)
             for point in points:
                 found += self._candidates(drawn, point, driven, windows)
                 task.advance()
@@ -148,7 +144,7 @@ class EchoState(Dynamics):
         self, free: list[str], driven: list[Array], windows: Windows, task: Any
     ) -> list[dict[str, float]]:
         """The FINAL best points: Bayesian optimisation on a small reservoir, part of the data."""
-        drawn = _Reservoir.draw(min(SMALL, self.units), driven[0].shape[1], self.seed)
+        drawn = Reservoir.draw(min(SMALL, self.units), driven[0].shape[1], self.seed)
         rows = sum(map(len, driven))
         share = max(1, math.ceil(rows / ROWS))
         part = driven[::share] if len(driven) > share else [u[: len(u) // share] for u in driven]
@@ -174,7 +170,7 @@ class EchoState(Dynamics):
         return {name: float(value) for name, value in point.items()}
 
     def _candidates(
-        self, drawn: "_Reservoir", point: dict[str, float], driven: list[Array], windows: Windows
+        self, drawn: Reservoir, point: dict[str, float], driven: list[Array], windows: Windows
     ) -> list[tuple[float, float, dict[str, float], float, Array]]:
         """(score, horizon, point, beta, W_out) for every beta."""
         k, ridges = self.latent, RIDGES if self.ridge is None else (self.ridge,)
@@ -189,7 +185,7 @@ class EchoState(Dynamics):
             for i in range(0, len(clean) - 1, BLOCK):
                 u = noisy[i : min(i + BLOCK, len(clean) - 1)]
                 states = np.empty((len(u), len(r)))
-                _drive(u @ self.W_in, self.W_data, self.W_indices, point["leak"], r, states)
+                open_loop(u @ self.W_in, self.W_data, self.W_indices, point["leak"], r, states)
                 late = max(0, self.context - 1 - i)  # until then r remembers its start
                 phi = self._features(states[late:], u[late:, :k])
                 normal.add(phi, clean[i + 1 + late : i + 1 + len(u), :k] - u[late:, :k])
@@ -208,7 +204,7 @@ class EchoState(Dynamics):
             phi[:, : r.shape[1] : 2] **= 2
         return phi
 
-    def _take(self, drawn: "_Reservoir", point: dict[str, float], W_out: Array) -> None:
+    def _take(self, drawn: Reservoir, point: dict[str, float], W_out: Array) -> None:
         self.W_data, self.W_indices = point["radius"] * drawn.data, drawn.indices
         self.W_in, self.W_out = point["input_scale"] * drawn.W_in, W_out
         self.chosen = np.array([*point.values(), 0.0])
@@ -223,133 +219,14 @@ class EchoState(Dynamics):
         params: Array | None = None,
         inputs: Array | None = None,
     ) -> Array:
-        B, c, k = history.shape
-        rows = c - 1 + steps
-        u = np.ones((B, rows, len(self.W_in)))
-        u[:, :, :k] = 0
-        u[:, :c, :k] = history
-        if params is not None:
-            u[:, :, k : k + params.shape[1]] = params[:, None]
-        if inputs is not None:
-            u[:, :, -1 - inputs.shape[2] : -1] = inputs[:, :rows]
+        c, k = history.shape[1:]
+        u = fed_ahead(history, steps, len(self.W_in), params, inputs)
         square = self.readout == "quadratic"
         net = (self.W_data, self.W_indices, self.W_in, self.W_out)
-        return np.asarray(_close(u, c, k, *net, float(self.chosen[2]), square))
-
-
-class _Reservoir:
-    """What is drawn once: W with spectral radius 1, W_in in [-1, 1]."""
-
-    def __init__(self, data: Array, indices: Array, W_in: Array):
-        self.data, self.indices, self.W_in = data, indices, W_in
-
-    @classmethod
-    def draw(cls, units: int, driven: int, seed: int) -> "_Reservoir":
-        rng = np.random.default_rng(seed)
-        degree = min(DEGREE, units)
-        indices = np.stack([rng.choice(units, degree, replace=False) for _ in range(units)])
-        data = rng.uniform(-1, 1, indices.shape)
-        data /= _spectral_radius(data, indices)
-        return cls(data, indices.astype(np.int32), rng.uniform(-1, 1, (driven, units)))
-
-
-def _known(case: int, rows: int, params: Array | None, inputs: list[Array] | None) -> list[Array]:
-    found = []
-    if params is not None:
-        found.append(np.broadcast_to(params[case], (rows, params.shape[1])))
-    if inputs is not None:
-        found.append(inputs[case][:rows])
-    return found
+        return np.asarray(closed_loops(u, c, k, *net, float(self.chosen[2]), square))
 
 
 def _row(
     units: int, score: float, horizon: float, point: dict[str, float], beta: float
 ) -> dict[str, float]:
     return {"units": units, "score": score, "horizon": horizon, **point, "ridge": beta}
-
-
-def _spectral_radius(data: Array, indices: Array) -> float:
-    """Largest |eigenvalue| of W, by Arnoldi's method where the whole spectrum would take long."""
-    try:  # here: reducers work on machines that have torch and numpy and no scipy
-        from scipy.sparse import csr_array
-        from scipy.sparse.linalg import ArpackNoConvergence, eigs
-    except ImportError as error:
-        raise MissingDependencyError(
-            "EchoState needs scipy, which is not installed. Type: pip install scipy; or take "
-            "romae.DMD or romae.GRU, which do without"
-        ) from error
-    N, degree = data.shape
-    W = csr_array((data.ravel(), indices.ravel(), np.arange(N + 1) * degree), shape=(N, N))
-    if N > 500:
-        try:
-            start = np.random.default_rng(0).standard_normal(N)
-            return float(np.abs(eigs(W, k=4, ncv=100, v0=start, return_eigenvectors=False)).max())
-        except ArpackNoConvergence:
-            pass
-    return float(np.abs(np.linalg.eigvals(W.toarray())).max())
-
-
-@jit(inline="always")
-def _tanh(x):
-    """tanh within 3e-7: the rational function of Eigen, which compiles to vector code."""
-    x = min(max(x, -7.90531110763549805), 7.90531110763549805)
-    q = x * x
-    p = 2.00018790482477e-13 - 2.76076847742355e-16 * q
-    p = 5.12229709037114e-08 + q * (-8.60467152213735e-11 + q * p)
-    p = 4.89352455891786e-03 + q * (6.37261928875436e-04 + q * (1.48572235717979e-05 + q * p))
-    d = 1.18534705686654e-04 + q * 1.19825839466702e-06
-    return x * p / (4.89352518554385e-03 + q * (2.26843463243900e-03 + q * d))
-
-
-@jit()
-def _drive(drive, W_data, W_indices, leak, r, states):
-    """Open loop: ``drive`` (n, N) are the inputs times W_in; r (N,) is continued in place."""
-    N, degree = W_data.shape
-    pre = np.empty(N)
-    for t in range(len(drive)):
-        for i in range(N):
-            total = drive[t, i]
-            for j in range(degree):
-                total += W_data[i, j] * r[W_indices[i, j]]
-            pre[i] = total
-        for i in range(N):
-            r[i] += leak * (_tanh(pre[i]) - r[i])
-        states[t] = r
-
-
-@jit()
-def _close(u, c, k, W_data, W_indices, W_in, W_out, leak, square):
-    """Closed loops: u (B, c - 1 + steps, m), whose latents are known for c steps."""
-    B, rows, m = u.shape
-    N, degree = W_data.shape
-    out = np.empty((B, rows - c + 1, k))
-    pre, r, z, x = np.empty(N), np.empty(N), np.empty(k), np.empty(m)
-    for b in range(B):
-        r[:] = 0.0
-        for t in range(rows):
-            x[:] = u[b, t]
-            if t >= c:
-                x[:k] = z
-            for i in range(N):
-                total = 0.0
-                for j in range(degree):
-                    total += W_data[i, j] * r[W_indices[i, j]]
-                pre[i] = total
-            for j in range(m):
-                for i in range(N):
-                    pre[i] += W_in[j, i] * x[j]
-            for i in range(N):
-                r[i] += leak * (_tanh(pre[i]) - r[i])
-            if t < c - 1:
-                continue
-            for j in range(k):
-                z[j] = x[j] + W_out[N + k, j]
-            for i in range(k):
-                for j in range(k):
-                    z[j] += x[i] * W_out[N + i, j]
-            for i in range(N):
-                phi = r[i] * r[i] if square and i % 2 == 0 else r[i]
-                for j in range(k):
-                    z[j] += phi * W_out[i, j]
-            out[b, t - c + 1] = z
-    return out

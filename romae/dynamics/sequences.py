@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from romae.conventions import CASE, LATENT, MEMBER, TIME
+from romae.dynamics.times import TimeStep, check_step, measure_step, uneven_steps
 from romae.errors import DataError
 
 Latents = xr.DataArray | Sequence[xr.DataArray]
@@ -47,6 +48,27 @@ def trajectories(latents: Latents, what: str) -> list[Trajectory]:
             "encode every case with the same reducer."
         )
     return found
+
+
+def first_of(latents: Latents) -> xr.DataArray:
+    """The array, or the first of a list."""
+    return latents if isinstance(latents, xr.DataArray) else latents[0]
+
+
+def common_step(cases: list[Trajectory], uneven: bool) -> tuple[TimeStep, list[np.ndarray] | None]:
+    """The step dt of all cases; their times (T_i,) in steps where they are not even.
+
+    Raises DataError for times that are not, unless ``uneven`` ones will do.
+    """
+    try:
+        dt = measure_step(cases[0].time, cases[0].label)
+        for case in cases[1:]:
+            check_step(case.time, dt, case.label)
+    except DataError:
+        if not uneven:
+            raise
+        return uneven_steps([case.time for case in cases], [case.label for case in cases])
+    return dt, None
 
 
 def _apart(latents: xr.DataArray, what: str) -> list[tuple[str, xr.DataArray]]:

@@ -4,6 +4,7 @@ from romae.fields.blocks import Block
 from romae.fields.inspect import inspect_source
 from romae.fields.layout import Field, Layout
 from romae.fields.opening import open_snapshots
+from romae.fields.recognise import open_like
 from romae.fields.scaling import Scaling
 from romae.fields.snapshots import Snapshots
 from romae.fields.survey import Survey, survey
@@ -16,6 +17,7 @@ __all__ = [
     "Snapshots",
     "Survey",
     "inspect_source",
+    "open_like",
     "open_snapshots",
     "survey",
 ]

@@ -15,6 +15,8 @@ TOLERANCE = 1e-5  # of a typical step: float32 coordinates of one grid may diffe
 
 def first_difference(a: Layout, b: Layout, what: str) -> str | None:
     """What distinguishes ``b`` from the expected ``a``, or None."""
+    if a is b:
+        return None
     if a.names != b.names:
         return (
             f"{what} has fields {', '.join(b.names)}; expected {', '.join(a.names)} in this order."

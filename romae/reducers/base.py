@@ -27,7 +27,7 @@ from torch import Tensor
 from romae.conventions import MEMBER, REDUCER
 from romae.errors import DataError, OptionError
 from romae.feed import pick_device
-from romae.fields import Scaling, Snapshots, Survey, open_snapshots, survey
+from romae.fields import Scaling, Snapshots, Survey, open_like, open_snapshots, survey
 from romae.progress import track
 from romae.reducers import labels
 from romae.reducers.coder import Coder
@@ -186,8 +186,8 @@ class Reducer(Saved):
         Streams by storage chunk. Raises :class:`romae.errors.GridMismatchError` when
         ``data`` does not sit on the grid, variables and mask of the fit.
         """
-        snapshots = open_snapshots(data)
         self._ready()
+        snapshots = open_like(data, self.layout)
         self.layout.check_same(snapshots.layout, f"{self.name}.encode")
         # Filled in place: small arrays kept between large ones would fragment the heap until it
         # had grown by the size of the file.

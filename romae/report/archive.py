@@ -57,8 +57,8 @@ class Archived:
         facts = self.archive.facts
         before, after = facts["source"]["bytes"], facts["bytes"]["total"]
         text = (
-            f"The archive of all {sum(facts['lengths'])} snapshots is {facts['ratio']:.3g} times "
-            f"smaller, {bytes_text(before)} in {bytes_text(after)}"
+            f"The archive of all {sum(facts['lengths'])} snapshots is {_times(facts['ratio'])} "
+            f"times smaller, {bytes_text(before)} in {bytes_text(after)}"
         )
         of_bound = [w["error"] / w["bound"] for w in self.verification["worst"] if w["bound"]]
         if not of_bound:

@@ -40,7 +40,8 @@ def long_run_section(statistics: xr.Dataset, folder: Path) -> Section:
 
 
 def _long_run_rows(statistics: xr.Dataset) -> dict[str, Any]:
-    rate = str(statistics["lyapunov"].attrs.get("units", ""))
+    unit = str(statistics["lyapunov"].attrs.get("units", ""))
+    rate = "" if unit == "1" else unit
     rows = pd.DataFrame(index=[str(n) for n in statistics["model"].values])
     rows["pdf"] = statistics["wasserstein"].mean("field").values
     rows["frequency"] = statistics["time_spectrum_distance"].mean("field").values
@@ -54,7 +55,12 @@ def _long_run_rows(statistics: xr.Dataset) -> dict[str, Any]:
     rows["lyapunov"] = statistics["lyapunov"].values
     rows["stable"] = statistics["stable"].values
     columns += [
-        ("lyapunov", "Lyapunov exponent", rate, lambda v: short(v) if np.isfinite(v) else "-"),
+        (
+            "lyapunov",
+            "Lyapunov exponent",
+            rate,
+            lambda v: short(v) if np.isfinite(v) else "-",
+        ),
         ("stable", "stayed in range", "of rollouts", _percent),
     ]
     return table_of(rows, columns)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.dynamics import Climatology, EchoState, Persistence, PolynomialMap
+from romae.dynamics.echo import Reservoir, _tanh
 from romae.dynamics.recycled import Normal, Windows, horizons, refine
-from romae.dynamics.reservoir import BOUNDS, _Reservoir, _tanh
+from romae.dynamics.reservoir import BOUNDS
 from romae.dynamics.span import Span
 from romae.errors import DataError, OptionError
 from romae.progress import silent
@@ -57,7 +58,7 @@ def test_tanh_is_tanh():
 
 @pytest.mark.parametrize("units", [20, 700])  # the whole spectrum, Arnoldi
 def test_the_reservoir_is_sparse_with_unit_spectral_radius(units):
-    drawn = _Reservoir.draw(units, 4, seed=1)
+    drawn = Reservoir.draw(units, 4, seed=1)
     W = np.zeros((units, units))
     np.put_along_axis(W, drawn.indices.astype(int), drawn.data, axis=1)
     assert np.abs(np.linalg.eigvals(W)).max() == pytest.approx(1, rel=1e-7)
@@ -140,7 +141,7 @@ def test_the_echo_state_is_the_network_of_its_formula(cycle, readout):
     model.span, model.history = Span.measure(z), []
     zn = model.span.normalise(z)
     model._fit([zn], params=mu[None], inputs=[u[:300]])
-    drawn = _Reservoir.draw(30, 5, 0)
+    drawn = Reservoir.draw(30, 5, 0)
     W = np.zeros((30, 30))
     np.put_along_axis(W, drawn.indices.astype(int), 0.5 * drawn.data, axis=1)
     even = np.arange(30) % 2 == 0

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from romae.errors import OptionError
 from romae.report import figures
 from romae.report.figures import maps
-from romae.report.figures.style import PALETTE, colours, label, percent
+from romae.report.figures.style import (
+    PALETTE,
+    RC,
+    colours,
+    label,
+    legend_above,
+    new_figure,
+    percent,
+)
 
 
 def every(study):
@@ -139,3 +147,18 @@ def test_comparing_loads_no_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import romae.report.figures, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("length", [3, 30, 70])
+@pytest.mark.parametrize("count", [1, 4, 11])
+def test_a_legend_stays_inside_its_figure(length, count):
+    figure = new_figure(4.0)
+    ax = figure.subplots()
+    for i in range(count):
+        ax.plot([0, 1], [0, i], label=f"{i:02d} " + "W" * (length - 3))
+    with mpl.rc_context(RC):
+        legend_above(figure, ax)
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1

@@ -15,6 +15,7 @@ from romae.report.figures.style import (
     colours,
     count_axis,
     error_axis,
+    legend_above,
     log_grid,
     new_figure,
     styled,
@@ -47,7 +48,7 @@ def error_curve(comparison: xr.Dataset, *, fields: Sequence[str] | None = None) 
         ax.set_ylabel(ERROR)
     for ax in grid[-1]:
         ax.set_xlabel("latent size k, numbers per snapshot")
-    _legend(figure, grid.flat[0])
+    legend_above(figure, grid.flat[0])
     return figure
 
 
@@ -79,7 +80,7 @@ def error_bytes(comparison: xr.Dataset) -> Figure:
     ax.set_xlabel(f"bytes of the model and of the latents of {count} snapshots")
     ax.set_ylabel(ERROR)
     error_axis(ax)
-    _legend(figure, ax)
+    legend_above(figure, ax)
     return figure
 
 
@@ -113,7 +114,7 @@ def training_curves(models: Mapping[str, Any]) -> Figure:
         ax.set_visible(False)
     for ax in grid[:, 0]:
         ax.set_ylabel("loss")
-    _legend(figure, grid.flat[0])
+    legend_above(figure, grid.flat[0])
     return figure
 
 
@@ -162,9 +163,3 @@ def _curves(ax: Axes, x: np.ndarray, error: np.ndarray, family: np.ndarray) -> N
             markeredgewidth=0.5,
             zorder=2 if name == "POD" else 3,
         )
-
-
-def _legend(figure: Figure, ax: Axes) -> None:
-    """One legend above all panels, where it covers no data."""
-    handles, names = ax.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(4, max(1, len(names))))

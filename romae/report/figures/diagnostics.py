@@ -15,6 +15,7 @@ from romae.report.figures.style import (
     PALETTE,
     count_axis,
     label,
+    legend_above,
     log_grid,
     new_figure,
     percent,
@@ -57,7 +58,7 @@ def spod_spectrum(spectral: xr.Dataset) -> Figure:
     ax.set_xlabel(label("frequency", str(spectral["frequency"].attrs.get("units", ""))))
     ax.set_ylabel(label("energy of each frequency", str(spectral["energy"].attrs.get("units", ""))))
     log_grid(ax)
-    figure.legend(loc="outside upper center", ncols=energy.shape[1] + 1)
+    legend_above(figure, ax)
     return figure
 
 

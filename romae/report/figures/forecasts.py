@@ -6,7 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from romae.metrics import ALL
-from romae.report.figures.style import PALETTE, error_axis, label, new_figure, styled
+from romae.report.figures.style import (
+    PALETTE,
+    error_axis,
+    label,
+    legend_above,
+    new_figure,
+    styled,
+)
 
 BASELINES = {"persistence": ("0.35", "--"), "climatology": ("0.35", ":")}
 
@@ -23,8 +30,7 @@ def forecast_error(forecasts: xr.Dataset, *, field: str = ALL) -> Figure:
     looks = _looks(forecasts)
     _over_time(left, forecasts, looks, field)
     _valid(right, forecasts, looks)
-    handles, names = left.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=3)
+    legend_above(figure, left)
     return figure
 
 

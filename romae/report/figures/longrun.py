@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from romae.report.figures.style import PALETTE, label, new_figure, styled
+from romae.report.figures.style import PALETTE, label, legend_above, new_figure, styled
 
 BASELINES = {"persistence": ("0.55", "--"), "climatology": ("0.55", ":")}
 DASHES = ["-", "--", "-.", ":"]
@@ -40,8 +40,7 @@ def long_run(statistics: xr.Dataset, *, field: str | None = None) -> Figure:
     axes[1, 0].set_xlabel(label("frequency", unit))
     axes[1, 0].set_title("power over frequency")
     _distances(axes[1, 1], statistics, looks)
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(6, len(names)))
+    legend_above(figure, axes[0, 0])
     return figure
 
 

@@ -33,6 +33,7 @@ def dynamics_ranking(ranking: xr.Dataset) -> Figure:
     floor = ranking.isel(model=ranking["kind"].values == "reconstruction")
     if floor.sizes["model"]:
         values = floor["error_median"].isel(model=0, field=-1).values
+        right.set_ylim(min(right.get_ylim()[0], 0.4 * float(values[0])))  # its name lies below
         right.plot(ranking["lead_time"].values, values, "-.", color=GREY, lw=1.0)
         _name(right, ranking["lead_time"].values, values, "reconstruction", GREY)
     return figure

@@ -16,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 P = ParamSpec("P")
@@ -108,6 +109,18 @@ def percent(error: float) -> str:
     text = f"{100 * error:.2g}"
     number = float(text)
     return f"{number:.0f} %" if number >= 10 else f"{text} %"
+
+
+def legend_above(figure: Figure, ax: Axes) -> None:
+    """The legend of ``ax`` above all panels, where it covers no data, as wide as it can be."""
+    handles, names = ax.get_legend_handles_labels()
+    if not names:
+        return
+    size = float(RC["legend.fontsize"])
+    widest = max(TextPath((0, 0), name, size=size).get_extents().width for name in names)
+    column = widest + 4.8 * size  # line, gap, space between columns: 2, 0.8 and 2 letters
+    columns = max(1, int((72 * WIDTH - size) / column))
+    figure.legend(handles, names, loc="outside upper center", ncols=min(columns, len(names)))
 
 
 def log_grid(ax: Axes) -> None:

@@ -6,7 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from romae.report.figures.curves import ERROR
-from romae.report.figures.style import colours, count_axis, error_axis, new_figure, styled
+from romae.report.figures.style import (
+    colours,
+    count_axis,
+    error_axis,
+    legend_above,
+    new_figure,
+    styled,
+)
 
 
 @styled
@@ -27,7 +34,7 @@ def sweep_curve(result: xr.Dataset) -> Figure:
     left.set_xlabel("latent size k, numbers per snapshot")
     left.set_ylabel(ERROR)
     _shares(right, result, names)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, left)
     return figure
 
 
