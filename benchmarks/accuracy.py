@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py run A B C F30 F34 H W     # hours: appends, resumes
     python benchmarks/accuracy.py table                     # markdown from what has run
+    python benchmarks/accuracy.py figure accuracy.png
 
 Every run is one line of ``benchmarks/results/accuracy.jsonl``: case, reducer, latent size,
 seed, relative L2 error on the held-out snapshots, bytes, seconds. A run that is there already
@@ -13,9 +14,10 @@ import argparse
 import itertools
 import json
 import platform
-import statistics
 import time
 from pathlib import Path
+
+import accuracy_tables
 
 import romae
 from romae.cases import make_case
@@ -89,11 +91,13 @@ def run(letter: str, kinds: list[str], seeds: int, sizes: list[int] | None) -> N
         make_case(NAMES[letter], size="demo" if letter in DEMO else "full", path=path)
     train, valid, test = split(letter, romae.open_snapshots(path))
     leak = "flag" if letter == "H" else "raise"  # the pulse's test times lie between the others
-    if "POD" in kinds and not done(letter, "POD", 1, 0):
-        most = min(100, len(train) - 1, train.layout.size)
-        curve = romae.compare([romae.POD(most).fit(train)], test, rates="skip", on_leak=leak)
+    if "POD" in kinds and not all(done(letter, "POD", k, 0) for k in SIZES[letter]):
+        pod = romae.POD(min(100, len(train) - 1, train.layout.size)).fit(train)
+        nested = [pod, *(pod.truncate(k) for k in SIZES[letter])]
+        curve = romae.compare(nested, test, rates="skip", on_leak=leak)
         for model in curve.model.values:
-            record(letter, "POD", 0, curve.sel(model=model))
+            if not done(letter, "POD", int(curve.latent.sel(model=model)), 0):
+                record(letter, "POD", 0, curve.sel(model=model))
     for kind in (kind for kind in kinds if kind != "POD"):
         if kind == "Aligned" and letter not in AXES:
             continue
@@ -146,38 +150,6 @@ def done(letter: str, kind: str, k: int, seed: int) -> bool:
     return any((r["case"], r["reducer"], r["latent"], r["seed"]) == key for r in lines())
 
 
-def table() -> None:
-    """Markdown, one table per case and one row per latent size; the best of several is bold."""
-    found = lines()
-    for letter in sorted({r["case"] for r in found}):
-        here = [r for r in found if r["case"] == letter]
-        kinds = [kind for kind in KINDS if kind in {r["reducer"] for r in here}]
-        print(f"\n### {letter}: {NAMES[letter]}\n")
-        print("| k | " + " | ".join(f"{kind} | s | kB" for kind in kinds) + " |")
-        print("|---" * (1 + 3 * len(kinds)) + "|")
-        for k in sorted({r["latent"] for r in here}):
-            runs = [[r for r in here if (r["reducer"], r["latent"]) == (kind, k)] for kind in kinds]
-            middles = [statistics.median(r["error"] for r in rs) if rs else None for rs in runs]
-            known = [m for m in middles if m is not None]
-            best = min(known) if len(known) > 1 else None
-            pairs = zip(runs, middles, strict=True)
-            cells = [cell(rs, middle, middle == best) for rs, middle in pairs]
-            print(f"| {k} | " + " | ".join(cells) + " |")
-
-
-def cell(runs: list[dict], middle: float | None, best: bool) -> str:
-    """Median error with its range over the seeds, seconds, kB; three columns."""
-    if middle is None:
-        return " | | "
-    errors = sorted(r["error"] for r in runs)
-    text = f"**{middle:.2e}**" if best else f"{middle:.2e}"
-    if len(errors) > 1:
-        text += f" ({errors[0]:.2g} to {errors[-1]:.2g})"
-    seconds = statistics.median(r["fit_seconds"] for r in runs)
-    size = statistics.median(r["bytes"] for r in runs) / 1000
-    return f"{text} | {seconds:.0f} | {size:.0f}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -189,9 +161,13 @@ def main() -> None:
     runner.add_argument("--seeds", type=int, default=3)
     runner.add_argument("--sizes", type=int, nargs="+", help="latent sizes, instead of all")
     verbs.add_parser("table")
+    verbs.add_parser("figure").add_argument("path")
     options = parser.parse_args()
+    titles = {letter: NAMES[letter] for letter in sorted(NAMES)}
     if options.verb == "table":
-        table()
+        accuracy_tables.show(lines(), titles, KINDS)
+    elif options.verb == "figure":
+        accuracy_tables.draw(lines(), titles, KINDS, options.path)
     else:
         for letter in options.cases:
             run(letter, options.reducers, options.seeds, options.sizes)
