@@ -1,9 +1,14 @@
 """Modes that a trained PODAutoencoder drops: what that may cost, and what it must not."""
 
+from types import SimpleNamespace
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import romae
 from romae import parts
@@ -31,6 +36,49 @@ def pair():
     train, valid = data.isel(time=slice(0, 300)), data.isel(time=slice(300, None))
     short = autoencoder().fit(train, valid)
     return short, autoencoder(modes=64).fit(train, valid), valid
+
+
+@given(
+    st.lists(st.floats(0, 3e-3), min_size=4, max_size=40),
+    st.integers(1, 3),
+    st.floats(0.999, 1.003),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_fewest_modes_within_both_limits_are_found(rises, k, pod):
+    """Of any J that falls, for POD that is better, worse, or better by a hair."""
+    J = [1.0]
+    for rise in rises:
+        J.insert(0, J[0] * (1 + rise))
+    most = len(rises)
+    coder = SimpleNamespace(
+        squeeze=SimpleNamespace(latent=k), basis=SimpleNamespace(modes=range(most))
+    )
+    w = torch.zeros(2, most, dtype=torch.float64)
+    w[:, :k] = 7.0  # what the latents hold is no error of POD
+    w[:, -1] = (pod / 2) ** 0.5
+    with mock.patch.object(trimming, "error", lambda coder, batches, m: J[m]):
+        found = trimming.modes_worth(coder, [w[:1], w[1:]])
+    left = float(w[:, k:].square().sum())
+    within = [m for m in range(k, most + 1) if J[m] <= min(1.001, max(1.0, left))]
+    assert found == within[0]
+
+
+@given(st.integers(0, 6), st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_the_error_counts_the_modes_left_out_on_both_sides(m, rows, seed):
+    rng = np.random.default_rng(seed)
+    A, B, parts = rng.normal(size=(6, 2)), rng.normal(size=(2, 6)), []
+    for n in rows:
+        parts.append(torch.from_numpy(rng.normal(size=(n, 6))))
+    coder = SimpleNamespace(
+        codes=lambda w: w @ torch.from_numpy(A),
+        opened=lambda z: z,
+        synthesise=lambda z: z @ torch.from_numpy(B),
+    )
+    kept = np.diag(np.arange(6) < m).astype(float)
+    whole = np.concatenate(parts)
+    expected = np.square(whole - whole @ kept @ A @ B @ kept).sum()
+    assert trimming.error(coder, parts, m) == pytest.approx(expected, rel=1e-12)
 
 
 def lost(reducer, data) -> float:
