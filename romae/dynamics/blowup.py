@@ -39,8 +39,11 @@ def settle(
     state of each outside the span, (B,), steps for none.
     """
     # a latent that never changed in training stays as it starts: nothing is known of it
-    zn = np.where(span.constant, start[:, None], zn)
+    if span.constant.any():
+        zn = np.where(span.constant, start[:, None], zn)
     left = span.left(zn)
+    if (left == zn.shape[1]).all():  # the usual case
+        return span.restore(zn), zn.shape[1], left
     keep = int(left.min(initial=zn.shape[1])) if on_blowup == "stop" else zn.shape[1]
     if on_blowup == "ignore":
         lost = np.logical_or.accumulate(~np.isfinite(zn).all(axis=2), axis=1)

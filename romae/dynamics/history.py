@@ -11,7 +11,7 @@ import xarray as xr
 
 from romae.conventions import LATENT, MEMBER, REDUCER, TIME
 from romae.dynamics.sequences import Trajectory, trajectories
-from romae.dynamics.times import check_step, time_label
+from romae.dynamics.times import check_step, last, time_label
 from romae.errors import DataError
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def _check(case: Trajectory, model: "Dynamics") -> None:
             "forecast, or fit with a smaller context."
         )
     # after uneven times the last state says all, whatever the step before it
-    check_step(case.time[-(max(model.context, 2) if model.dt.even else 1) :], model.dt, case.label)
+    recent = last(case.time, max(model.context, 2) if model.dt.even else 1)
+    check_step(recent, model.dt, case.label)
 
 
 def continued(

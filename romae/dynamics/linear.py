@@ -43,6 +43,7 @@ from romae.dynamics.rates import (
     partners,
     powers,
     real_product,
+    rolled,
     variable_projection,
 )
 from romae.errors import DataError, OptionError, check_option
@@ -178,28 +179,39 @@ class DMD(Dynamics):
         V = np.einsum("dr,kr->dkr", past, self.modes).reshape(-1, len(eigenvalues))
         return np.linalg.pinv(V, rcond=max(V.shape) * np.finfo(float).eps)
 
-    def _own_inverse(self) -> Array:
-        """:meth:`_inverse` for the fitted eigenvalues, kept as long as they and the modes are."""
-        fitted, inverse = self.__dict__.get("_kept", ((None, None), None))
+    def _own(self) -> tuple[Array, Array, Array]:
+        """:meth:`_inverse` and pairs of the fitted eigenvalues, kept as long as these are."""
+        fitted, found = self.__dict__.get("_kept", ((None, None), None))
         if fitted[0] is not self.eigenvalues or fitted[1] is not self.modes:
-            inverse = self._inverse(self.eigenvalues)
-            self._kept = (self.eigenvalues, self.modes), inverse
-        return np.asarray(inverse)
+            found = self._inverse(self.eigenvalues), *pairs(self.eigenvalues, self.modes)
+            self._kept = (self.eigenvalues, self.modes), found
+        assert found is not None
+        return found
 
-    def _rollout(self, history: Array, steps: int) -> Array:
-        return self._at(history, np.arange(1, steps + 1))
-
-    def _at(self, history: Array, times: Array, eigenvalues: Array | None = None) -> Array:
-        """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
-        inverse = self._own_inverse() if eigenvalues is None else self._inverse(eigenvalues)
-        eigenvalues = self.eigenvalues if eigenvalues is None else eigenvalues
+    def _amplitudes(
+        self, history: Array, eigenvalues: Array | None = None
+    ) -> tuple[Array, Array, Array]:
+        """One of each pair of eigenvalues (r,), modes (r, k), and amplitudes (B, r) of both."""
+        if eigenvalues is None:
+            eigenvalues, (inverse, one, other) = self.eigenvalues, self._own()
+        else:
+            inverse = self._inverse(eigenvalues)
+            one, other = pairs(eigenvalues, self.modes)
         windows = _with_one(history).reshape(len(history), -1)
         # einsum sums each number alone, in one order: no forecast depends on what else is asked
         b = np.einsum("rw,bw->br", inverse, windows)
-        one, other = pairs(eigenvalues, self.modes)
         b = b[:, one] + np.where(one != other, b[:, other].conj(), 0)
-        ahead, modes = powers(eigenvalues[one], times + (self.delays - 1)), self.modes[:-1, one].T
-        return np.stack([real_product(ahead * amplitude, modes) for amplitude in b])
+        return eigenvalues[one], self.modes[:-1, one].T, b
+
+    def _rollout(self, history: Array, steps: int) -> Array:
+        values, modes, b = self._amplitudes(history)
+        return np.stack([rolled(values, a[:, None] * modes, self.delays, steps) for a in b])
+
+    def _at(self, history: Array, times: Array, eigenvalues: Array | None = None) -> Array:
+        """States (B, n, k) at ``times`` (n,), counted in steps from the end of ``history``."""
+        values, modes, b = self._amplitudes(history, eigenvalues)
+        ahead = powers(values, times + (self.delays - 1))
+        return np.stack([real_product(ahead * a, modes) for a in b])
 
     def _members(self, starts: Array, steps: int, at: Array | None = None, **known: Any) -> Array:
         """After bagging, each member (N, B, context, k) has rates of its own, by their scatter."""

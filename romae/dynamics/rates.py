@@ -191,6 +191,23 @@ def powers(values: Array, times: Array) -> Array:
     return np.asarray(long[place] * short[s])
 
 
+def rolled(values: Array, modes: Array, first: int, steps: int) -> Array:
+    """Re sum_j values_j^t modes_j, (steps, k), at t = first .. first + steps - 1; modes (r, k).
+
+    With t = ROWS q + s it is one real product of powers s, the same for each q, and
+    values^(ROWS q) modes: powers of all times are never written. Each number depends on its own t
+    alone, for all products have one shape.
+    """
+    short = np.cumprod(np.broadcast_to(values, (ROWS - 1, len(values))), axis=0)
+    table = np.ones((ROWS, 2, len(values)))
+    table[1:, 0], table[0, 1], table[1:, 1] = short.real, 0, short.imag
+    q = np.arange(first // ROWS, (first + steps - 1) // ROWS + 1)
+    ahead = (values ** (float(ROWS) * q)[:, None])[:, :, None] * modes  # (q, r, k)
+    both = np.concatenate([ahead.real, -ahead.imag], axis=1)
+    found = (table.reshape(ROWS, -1) @ both).reshape(-1, modes.shape[1])
+    return np.asarray(found[first % ROWS :][:steps])
+
+
 def real_product(a: Array, b: Array) -> Array:
     """Real part of a (n, r) times b (r, k), both complex: [Re a, Im a] [Re b; - Im b].
 

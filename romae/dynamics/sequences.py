@@ -85,13 +85,16 @@ def _apart(latents: xr.DataArray, what: str) -> list[tuple[str, xr.DataArray]]:
 
 def _trajectory(array: xr.DataArray, label: str) -> Trajectory:
     _check_array(array, label, array)
-    array = array.transpose(TIME, LATENT)
+    if array.dims != (TIME, LATENT):
+        array = array.transpose(TIME, LATENT)
     values = np.asarray(array.values, dtype=np.float64)
     filled = np.flatnonzero(~np.isnan(values).all(axis=1))
     if not filled.size:
         raise DataError(f"{label}: all {len(values)} times are NaN. Expected at least one state.")
     length = int(filled[-1]) + 1
-    values, time = values[:length], array[TIME][:length]
+    values, time = values[:length], array[TIME]
+    if length < len(time):
+        time = time[:length]
     if not np.isfinite(values).all():
         at = int(np.argmin(np.isfinite(values).all(axis=1)))
         raise DataError(

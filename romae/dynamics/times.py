@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from romae.errors import DataError
@@ -74,6 +75,11 @@ def kind_of(time: xr.DataArray) -> Kind:
     )
 
 
+def last(time: xr.DataArray, n: int) -> xr.DataArray:
+    """The last ``n`` times, or all where there are no more."""
+    return time if time.size <= n else time[-n:]
+
+
 def measure_step(time: xr.DataArray, what: str) -> TimeStep:
     """Step of the even axis ``time``, shape (T,) with T >= 2.
 
@@ -83,7 +89,7 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
     if n < 2:
         raise DataError(f"{what} has {n} time. Expected at least 2 to know the time step.")
     offsets, tick = _offsets(time, kind)
-    if bool(time.isnull().any()) or not np.all(np.isfinite(offsets.astype(float))):
+    if pd.isnull(time.values).any() or not np.all(np.isfinite(offsets.astype(float))):
         raise DataError(f"{what} has missing values in its time coordinate. Drop those times.")
     steps = np.diff(offsets)
     if not np.all(steps > 0):
@@ -93,7 +99,7 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
             f"{_show(time, at + 1)}). Expected increasing times; sort with .sortby('time')."
         )
     dt = offsets[-1] / (n - 1)
-    rounding = 2 * _resolution(time) if kind == "number" else 0.0
+    rounding = 2 * _resolution(time.values) if kind == "number" else 0.0
     if np.any(np.abs(offsets - dt * np.arange(n)) > TOLERANCE * dt + rounding):
         usual = np.median(steps)
         at = int(np.argmax(np.abs(steps - usual)))
@@ -106,7 +112,7 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
             "list of cases; or take a model that learns from uneven times, romae.NeuralODE()."
         )
     if kind == "number":
-        size, made = _how_made(float(dt), time)
+        size, made = _how_made(float(dt), time.values)
         return TimeStep(kind, size, str(time.attrs.get("units", "")), made)
     ns = round(int(offsets[-1]) * round(tick * 1e9) / (n - 1))
     return TimeStep(kind, ns)
@@ -160,7 +166,7 @@ def check_step(time: xr.DataArray, dt: TimeStep, what: str) -> None:
     if time.size < 2:
         return
     seen = measure_step(time, what)
-    slack = 2 * _resolution(time) / (time.size - 1) if kind == "number" else 0.0
+    slack = 2 * _resolution(time.values) / (time.size - 1) if kind == "number" else 0.0
     if abs(seen.size - dt.size) > TOLERANCE * dt.size + slack:
         raise DataError(
             f"{what}: time step {seen}, the model was fitted with {dt}. Forecast from data of the "
@@ -175,16 +181,17 @@ def continue_axis(time: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
     same axis align: xarray joins float coordinates only where every bit agrees. It can be
     told how they were for steps of few digits, and mostly for others.
     """
-    last, dtype, n = time[-1], time.dtype, np.arange(1, steps + 1)
+    dtype, n = time.dtype, np.arange(1, steps + 1)
     if dt.kind == "number":
-        return _number_axis(time, dt, steps)
+        return _number_axis(time.values, dt, steps)
+    end = time[-1]
     if dt.kind == "cftime":
         step = datetime.timedelta(microseconds=dt.size / 1000)
-        return np.array([last.item() + step * int(i) for i in n], dtype=object)
+        return np.array([end.item() + step * int(i) for i in n], dtype=object)
     unit = np.datetime_data(dtype)[0]
     if int(dt.size) % _NANOSECONDS[unit]:  # a step finer than the axis can write
         unit = "ns"
-    return last.values.astype(f"{dtype.kind}8[{unit}]") + (
+    return end.values.astype(f"{dtype.kind}8[{unit}]") + (
         n * (int(dt.size) // _NANOSECONDS[unit])
     ).astype(f"m8[{unit}]")
 
@@ -219,14 +226,14 @@ def _offsets(time: xr.DataArray, kind: Kind) -> tuple[np.ndarray, float]:
     return (values - values[0]).astype(np.int64), _NANOSECONDS[unit] / 1e9
 
 
-def _resolution(time: xr.DataArray) -> float:
+def _resolution(time: np.ndarray) -> float:
     """Spacing of representable numbers at the far end of a numeric axis."""
     if time.dtype.kind != "f":
         return 0.0
-    return float(np.spacing(np.abs(time.values).max()))
+    return float(np.spacing(np.abs(time).max()))
 
 
-def _how_made(dt: float, time: xr.DataArray) -> tuple[float, Made]:
+def _how_made(dt: float, time: np.ndarray) -> tuple[float, Made]:
     """The dt that gives ``time`` bit for bit and how, else dt without needless digits.
 
     0.1 rather than 0.09999999999999999; short numbers before long ones.
@@ -234,35 +241,35 @@ def _how_made(dt: float, time: xr.DataArray) -> tuple[float, Made]:
     short = float(f"{dt:.6g}")
     count = round(float(time[-1]) / dt)
     near = float(time[-1]) / count if count else dt
-    if np.array_equal(_multiples(time, short, 0), time.values):
+    if np.array_equal(_multiples(time, short, 0), time):
         return short, "multiples"
-    if np.array_equal(_decimals(time, short, 0), time.values):
+    if np.array_equal(_decimals(time, short, 0), time):
         return short, "decimals"
     for guess in (near, float(np.nextafter(near, 0)), float(np.nextafter(near, np.inf))):
-        if np.array_equal(_multiples(time, guess, 0), time.values):
+        if np.array_equal(_multiples(time, guess, 0), time):
             return guess, "multiples"
     far = abs(short - dt) * (time.size - 1)
     return short if far <= 4 * max(_resolution(time), np.spacing(dt)) else dt, "multiples"
 
 
-def _number_axis(time: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
+def _number_axis(time: np.ndarray, dt: TimeStep, steps: int) -> np.ndarray:
     """The formula that gives ``time`` bit for bit, that of the training axis first."""
     formulas = [_multiples, _decimals]
     for formula in formulas if dt.made == "multiples" else formulas[::-1]:
-        if np.array_equal(formula(time, dt.size, 0), time.values):
+        if np.array_equal(formula(time, dt.size, 0), time):
             return formula(time, dt.size, steps)[time.size :]
     whole = time.dtype.kind in "iu" and float(dt.size).is_integer()
     ahead = float(time[-1]) + dt.size * np.arange(1, steps + 1)
     return ahead.astype(time.dtype if whole or time.dtype.kind == "f" else np.float64)
 
 
-def _multiples(time: xr.DataArray, dt: float, steps: int) -> np.ndarray:
+def _multiples(time: np.ndarray, dt: float, steps: int) -> np.ndarray:
     """``time`` (T,) and ``steps`` more, were it made as ``dt * n``."""
     n = round(float(time[-1]) / dt) + np.arange(1 - time.size, steps + 1)
     return (dt * n).astype(time.dtype)
 
 
-def _decimals(time: xr.DataArray, dt: float, steps: int) -> np.ndarray:
+def _decimals(time: np.ndarray, dt: float, steps: int) -> np.ndarray:
     """``time`` (T,) and ``steps`` more, were it read from text with at most nine decimals."""
     n = np.arange(1 - time.size, steps + 1)
     return np.round(float(time[-1]) + dt * n, 9).astype(time.dtype)

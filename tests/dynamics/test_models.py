@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.dynamics import DMD, Climatology, Persistence
-from romae.dynamics.rates import powers, real_product
+from romae.dynamics.rates import powers, real_product, rolled
 from romae.errors import OptionError
 from romae.progress import silent
 
@@ -134,6 +134,20 @@ def test_rows_of_a_real_product_do_not_depend_on_how_many_there_are(n, r, k):
     found = real_product(a, b)
     np.testing.assert_allclose(found, (a @ b).real, atol=1e-12)
     np.testing.assert_array_equal(found[: n // 2 + 1], real_product(a[: n // 2 + 1], b))
+
+
+@settings(deadline=None)
+@given(first=st.integers(0, 200), n=st.integers(1, 200), r=st.integers(1, 9), k=st.integers(1, 5))
+def test_rolling_is_powers_times_modes_each_time_by_itself(first, n, r, k):
+    rng = np.random.default_rng(n)
+    values = rng.uniform(0, 1, r) * np.exp(1j * rng.uniform(-3, 3, r))
+    values[0] = 0.0
+    modes = rng.normal(size=(r, k, 2)) @ [1, 1j]
+    found = rolled(values, modes, first, n)
+    t = np.arange(first, first + n)
+    np.testing.assert_allclose(found, (powers(values, t) @ modes).real, rtol=0, atol=1e-12)
+    later = rolled(values, modes, first + n // 2, n)  # begins elsewhere, ends elsewhere
+    np.testing.assert_array_equal(found[n // 2 :], later[: n - n // 2])
 
 
 def test_a_dmd_with_other_modes_forecasts_with_them(cycle):
