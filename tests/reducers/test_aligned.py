@@ -22,7 +22,7 @@ from romae.reducers import (
     TrainConfig,
 )
 from romae.reducers.aligned_view import aligned_view
-from romae.reducers.phases import Phases, angles, choose_weights, moved
+from romae.reducers.phases import Phases, _objective, angles, choose_weights, moved
 from romae.testing import check_reducer
 
 SHORT = TrainConfig(steps=4, lr=1e-3)
@@ -164,6 +164,41 @@ def test_weights_stay_clear_of_the_zeros_of_a_standing_wave():
     np.testing.assert_allclose(choose_weights(m), choose_weights(there), atol=1e-4)
 
 
+@given(T=st.integers(2, 9), F=st.integers(10, 14), seed=st.integers(0, 99))
+@settings(max_examples=10, deadline=None)
+def test_weights_do_not_depend_on_how_often_the_data_are_seen(T, F, seed):
+    """Singular vectors of few snapshots of many numbers are those of many snapshots."""
+    rng = np.random.default_rng(seed)
+    m = rng.standard_normal((2, T, F)) @ np.diag(2.0 ** -np.arange(F))
+    m = m[0] + 1j * m[1]
+    few, many = choose_weights(m), choose_weights(np.tile(m, (F, 1)))
+    np.testing.assert_allclose(np.abs(m @ few.conj()), np.abs(m @ many.conj()), rtol=1e-3)
+
+
+@given(r=st.integers(1, 4), seed=st.integers(0, 99))
+@settings(max_examples=20, deadline=None)
+def test_the_gradient_of_the_objective_is_its_slope(r, seed):
+    rng = np.random.default_rng(seed)
+    b, h = rng.standard_normal((7, r)) + 1j * rng.standard_normal((7, r)), 1e-6
+    c = rng.standard_normal(2 * r)
+    ends = [[_objective(c + s * h * e, b)[0] for s in (1, -1)] for e in np.eye(2 * r)]
+    slope = -np.diff(ends, axis=1)[:, 0] / (2 * h)
+    value, found = _objective(c, b)
+    np.testing.assert_allclose(found, slope, rtol=1e-3, atol=1e-4 * value)
+
+
+def test_a_row_of_next_to_no_area_decides_nothing():
+    """The noise on it is the largest wave of all, in a millionth of the domain."""
+    x, t = 2 * np.pi * np.arange(10) / 10, 0.3 * np.arange(40)
+    u = np.repeat(np.cos(x - t[:, None])[:, None], 5, axis=1)
+    u[:, 4] = 30 * np.cos(x - np.random.default_rng(0).uniform(0, 6, (40, 1)))
+    coords = {"t": t, "y": [0.0, 1, 2, 3, 3 + 1e-5], "x": ("x", x, {"periodic": 1})}
+    flow = xr.Dataset({"u": (("t", "y", "x"), u)}, coords)
+    z = Aligned(POD(1), "x").fit(flow).encode(flow)
+    turned = np.unwrap(np.arctan2(z[:, 1], z[:, 0]))
+    np.testing.assert_allclose(np.diff(turned), -0.3, atol=0.01)
+
+
 def test_a_profile_is_found_where_the_mean_over_the_other_axis_is_zero():
     y, x, t = np.linspace(0, 1, 8), 2 * np.pi * np.arange(10) / 10, 0.3 * np.arange(20)
     u = np.cos(x - t[:, None])[:, None] * np.sin(2 * np.pi * np.arange(8) / 8)[:, None]
@@ -274,7 +309,8 @@ def test_the_reducer_given_is_left_alone(wave):
 
 
 @pytest.mark.parametrize("storage", ["memory", "file", "chunks"])
-def test_the_view_reads_what_the_coder_aligns(storage, tmp_path):
+def test_the_view_reads_what_the_coder_aligns(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr("romae.reducers.aligned_view.PIECE_BYTES", 3 * 8 * 9 * 8)  # of a snapshot
     flow = wandering((8, 9), times=20, cases=2)
     if storage != "memory":
         coded = {n: {"chunksizes": (1, 6, 8, 9), "zlib": True} for n in ("h", "q")}
@@ -297,6 +333,33 @@ def test_the_view_reads_what_the_coder_aligns(storage, tmp_path):
     np.testing.assert_allclose(some.read(0, 7), whole[20:][1::3], rtol=1e-9, atol=1e-9)
     found = survey(some)
     np.testing.assert_allclose(found.mean, whole[20:][1::3].mean(0), rtol=1e-6, atol=1e-6)
+
+
+def test_the_view_keeps_the_digits_of_a_field_far_from_zero():
+    flow = wandering((8, 9))
+    flow["h"] = (1e5 + 40 * flow.h.astype("f8")).astype("f4")
+    phi = np.random.default_rng(0).uniform(-3, 3, (30, 1))
+    views = [
+        aligned_view(open_snapshots(f[["h"]]), [phi], (1,), rounding=np.zeros(1)).read(0, 30)
+        for f in (flow, flow.astype("f8"))
+    ]
+    assert np.abs(views[0] - views[1]).max() < 0.6 * np.spacing(np.float32(1e5))
+
+
+def test_snapshots_held_out_are_aligned_too(wave):
+    """Errors of validation are the same wherever its snapshots are."""
+    errors = []
+    for held_out in (wave, wave.roll(x=5, lev=2)):
+        inner = PODAutoencoder(2, hidden=(8,), train=SHORT)
+        errors.append([h["validation"] for h in Aligned(inner).fit(wave, held_out).history])
+    np.testing.assert_allclose(errors[0], errors[1], rtol=1e-3)
+
+
+def test_a_second_fit_forgets_the_first(wave, flows):
+    model = Aligned(POD(2), "x").fit(wave)
+    assert (model.latent, model.latent_bytes, model.phases) == (4, 16, 1)
+    model.fit(flows["line"]())
+    assert (model.latent, model.latent_bytes, model.fitted) == (2, 8, None)
 
 
 @pytest.mark.parametrize("rows", [7, 1])  # of a batch; of 1, most have no part in it
