@@ -162,6 +162,7 @@ def burgers(kinds: list[str]) -> None:
             "burgers", kind, model,
             error=relative(forecast), error_inside=relative(forecast, inside),
             error_above=relative(forecast, re > 1900), floor=relative(z[:, 5:]),
+            floor_inside=relative(z[:, 5:], inside),
             spread_inside=float(np.median(ratio[inside])),
             spread_above=float(np.median(ratio[re > 1900])),
         )  # fmt: skip
