@@ -15,20 +15,19 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from romae.conventions import CASE, MEMBER, REDUCER, TIME
+from romae.conventions import CASE, MEMBER, REDUCER
 from romae.dynamics.ahead import Ahead, Duration
-from romae.dynamics.blowup import CHOICES, DONE, OnBlowup, settle
+from romae.dynamics.blowup import CHOICES, OnBlowup, report, settle
+from romae.dynamics.given import Given, given_ahead
 from romae.dynamics.history import LEFT, OUTSIDE, continued, starts_of
-from romae.dynamics.known import Known, read_inputs, read_params
-from romae.dynamics.perturbed import Perturbed, one_step_error
-from romae.dynamics.saving import KNOWN, Saved
-from romae.dynamics.sequences import Latents, Trajectory, trajectories
+from romae.dynamics.perturbed import Perturbed, members_of, one_step_error
+from romae.dynamics.saving import Saved
+from romae.dynamics.sequences import Latents, common_step, first_of, trajectories
 from romae.dynamics.span import Span
-from romae.dynamics.times import TimeStep, check_step, measure_step, time_label, uneven_steps
-from romae.errors import DataError, ForecastError, OptionError, check_option
+from romae.dynamics.times import time_label
+from romae.errors import DataError, check_option
 
 __all__ = ["LEFT", "OUTSIDE", "Dynamics", "OnBlowup"]
 
