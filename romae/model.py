@@ -29,6 +29,7 @@ from romae.horizon import Fields, Horizon
 from romae.reducers import Reducer
 from romae.reducers.decoding import decode_to_file
 from romae.reducers.labels import other_axis
+from romae.reducers.places import warn_of_places
 
 Source = Any
 PathLike = str | os.PathLike[str]
@@ -104,6 +105,8 @@ class ReducedModel:
             return self
         params = snapshots.params
         latents: xr.DataArray | list[xr.DataArray] = self._training_latents(snapshots)
+        if "params" in self.dynamics.takes:
+            warn_of_places(self.reducer, _cases(latents), params, self.dynamics.name)
         known = inputs
         if resample is not None:
             latents, params, known = resample_cases(_cases(latents), params, inputs, resample)
@@ -150,16 +153,22 @@ class ReducedModel:
         return self.reducer.encode(data)
 
     def decode(
-        self, latents: xr.DataArray, *, to: PathLike | None = None, overwrite: bool = False
+        self,
+        latents: xr.DataArray,
+        *,
+        to: PathLike | None = None,
+        overwrite: bool = False,
+        out: xr.Dataset | None = None,
     ) -> xr.Dataset:
-        """Fields of ``latents``, in memory or in the file ``to``: see :meth:`Reducer.decode`.
+        """Fields of ``latents``, in memory (that of ``out``) or in the file ``to``: see
+        :meth:`Reducer.decode`.
 
         Latents of an ensemble give fields with a first dimension ``member``. What ``latents`` say
         of trust in a forecast (see :meth:`forecast`) becomes attributes of the fields.
         """
         told = {n: latents.attrs[n] for n in TRUST if n in latents.attrs}
-        if to is None:
-            return self.reducer.decode(latents).assign_attrs(told)
+        if to is None or out is not None:
+            return self.reducer.decode(latents, to=to, out=out).assign_attrs(told)
         self.reducer.check_latents(latents)
         return decode_to_file(self.reducer, latents, to, overwrite=overwrite, attrs=told)
 
@@ -170,6 +179,7 @@ class ReducedModel:
         *,
         to: PathLike | None = None,
         overwrite: bool = False,
+        out: xr.Dataset | None = None,
         **options: Any,
     ) -> xr.Dataset:
         """Snapshots after the last time of ``history``, on the continued time axis.
@@ -177,13 +187,14 @@ class ReducedModel:
         ``options`` are those of :meth:`Dynamics.forecast`: ``duration`` or ``times`` instead of
         ``steps``, ``params``, ``inputs``, ``ensemble``, ``seed``, ``on_blowup``. Only the last
         ``dynamics.context`` snapshots of ``history`` are read. ``to`` names a file for fields
-        that may exceed memory: see :meth:`Reducer.decode`.
+        that may exceed memory; ``out``, an earlier forecast of as many times, gives its memory to
+        this one, which is several times quicker for large fields: see :meth:`Reducer.decode`.
 
         Attributes say how far to trust it: ``valid_until``, where a horizon was measured,
         ``left_training_range_at`` and ``outside_training_range``.
         """
         z = self.forecast_latents(history, steps, **options)
-        return self.decode(z, to=to, overwrite=overwrite)
+        return self.decode(z, to=to, overwrite=overwrite, out=out)
 
     def forecast_latents(
         self, history: Source, steps: int | None = None, **options: Any
@@ -197,7 +208,9 @@ class ReducedModel:
             z = self._ends(snapshots, needed)
         else:
             more = snapshots.lengths[0] > needed
-            z = self.reducer.encode(snapshots.isel(time=slice(-needed, None)) if more else snapshots)
+            z = self.reducer.encode(
+                snapshots.isel(time=slice(-needed, None)) if more else snapshots
+            )
         if options.get("params") is None:
             options["params"] = snapshots.params
         result = self.dynamics.forecast(z, steps, **options)

@@ -45,6 +45,7 @@ from romae.errors import TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.metrics import unit_groups
 from romae.progress import log
+from romae.reducers.places import warn_of_places
 
 
 def compare_dynamics(
@@ -173,6 +174,8 @@ def rank_dynamics(
     latents = [labelled(z, learn, case) for case, z in enumerate(codes_of(reducer, learn))]
     latents = [z.assign_attrs({PHASES: phases}) if phases else z for z in latents]
     params = learn.params
+    if told := [e.name for e in entries if "params" in getattr(e.dynamics, "takes", ())]:
+        warn_of_places(reducer, latents, params, " and ".join(told))
     if resample is not None:
         latents, params, inputs = resample_cases(latents, params, inputs, resample)
     if models is None:

@@ -182,6 +182,11 @@ class Aligned(Reducer):
         """How many pairs (cos, sin) come first in the latents."""
         return (self.latent - (0 if self.fitted is None else self.fitted.latent)) // 2
 
+    @property
+    def aligned_axes(self) -> tuple[str, ...]:
+        """Names of the axes of these pairs, after fit."""
+        return tuple(self.layout.space[i] for i in positions(self.layout, self.axes))
+
     def along(self, source: Snapshots | xr.DataArray, case: int) -> Self:
         """The same, with the inner reducer as it is for one trajectory."""
         if self.fitted is None:
