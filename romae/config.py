@@ -202,10 +202,20 @@ def _read_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
         except OptionError as error:
             failures.append((option, str(error)))
     described = [message for option, message in failures if option is not type(None)]
-    if len(described) == 1:  # T | None: the error of T says most
-        raise OptionError(described[0])
+    like = [message for option, message in failures if _looks_like(option, value)]
+    for messages in (described, like):  # T | None, T | tuple[T, ...]: the error of one says most
+        if len(messages) == 1:
+            raise OptionError(messages[0])
     expected = " or ".join(_describe(option) for option in options if option is not type(None))
     raise OptionError(f"{where}: expected {expected}, got {value!r}.")
+
+
+def _looks_like(kind: Any, value: Any) -> bool:
+    """Whether ``value`` was meant for ``kind``: a part by name or table, or a list of parts."""
+    meant: tuple[type, ...] = (str, Mapping)
+    if (get_origin(kind) or kind) in _SEQUENCES and get_args(kind):
+        kind, meant = get_args(kind)[0], (list, tuple)
+    return isinstance(kind, type) and issubclass(kind, Part) and isinstance(value, meant)
 
 
 def _read_sequence(kind: Any, value: Any, where: str) -> Any:
@@ -296,7 +306,10 @@ def _parse_value(text: str, setting: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
         if not text or text[0] in "\"'[{":
-            raise OptionError(f"setting {setting!r}: value is not TOML: {error}") from None
+            raise OptionError(
+                f"setting {setting!r}: value is not TOML: {error}. Words inside brackets want "
+                'quotes, as in \'key=["a", "b"]\'; without brackets key=a,b is a list, too.'
+            ) from None
         if "," in text:
             return [_parse_value(item.strip(), setting) for item in text.split(",") if item.strip()]
         return text

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 
+from romae import parts  # noqa: F401  (a kind is known by its name once its class is imported)
 from romae.bundle import Bundle
 from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed

@@ -1,5 +1,9 @@
 """Every part in every network: trains, is saved, and comes back bit for bit."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -78,9 +82,41 @@ def test_a_part_is_named_on_the_command_line():
     assert model.corruption == parts.Noise(std=0.3)
 
 
+FRESH = """
+import json, sys
+import romae
+from romae.nets.bottlenecks import Bottleneck
+from romae.train.objective import Corruption, Term
+opened = romae.load(sys.argv[1])
+families = {f.__name__: sorted(f.kinds()) for f in (Bottleneck, Corruption, Term)}
+print(json.dumps([repr(opened), families]))
+"""
+
+
+@pytest.mark.slow
+def test_every_kind_is_known_to_a_process_that_names_no_part(flows, tmp_path):
+    """As on the command line, and where a saved model is opened by its path."""
+    model = NETWORKS["pod"](objective=(parts.MSE(), parts.Gradient())).fit(flows["line"]())
+    saved = model.save(tmp_path / "m.rom")
+    done = subprocess.run([sys.executable, "-c", FRESH, saved], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told, families = json.loads(done.stdout)
+    assert told == repr(model)
+    for family in (parts.Bottleneck, parts.Corruption, parts.Term):
+        members = {getattr(parts, name) for name in parts.__all__}
+        own = {c.kind for c in members if issubclass(c, family) and c.kind}
+        assert own <= set(families[family.__name__])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        (
+            {"objective": ["mse", {"kind": "l1", "wieght": 1}]},
+            r"\[1\] \(l1\): unknown key 'wieght'",
+        ),
+        ({"objective": "gradeint"}, "unknown kind 'gradeint'.*Did you mean 'gradient'"),
+        ({"objective": {"kind": "bce", "fields": "u"}}, r"\(bce\).fields: expected a list"),
         ({"corruption": "nois"}, "unknown kind 'nois'.*Did you mean 'noise'"),
         ({"corruption": {"kind": "noise", "sdt": 1}}, r"\(noise\): unknown key 'sdt'.*std"),
         ({"bottleneck": 3}, "expected one of plain, saturated"),
