@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from romae.dynamics import DMD
 from romae.dynamics.rates import (
+    ROWS,
     best_projection,
     constraint,
+    hold_growth,
     pairs,
+    partners,
+    powers,
+    real_product,
     residual,
     starts,
     variable_projection,
@@ -96,3 +103,95 @@ def test_half_of_a_pair_gives_the_forecast_of_both():
     moved = values + 1e-12j * (values.imag > 0)  # no pairs, bit by bit: each stands for itself
     np.testing.assert_array_equal(pairs(moved, modes)[0], np.arange(len(values)))
     assert np.array_equal(*pairs(moved, modes))
+
+
+def test_neutral_growth_keeps_what_loses_less_than_half_over_the_data():
+    n = 50
+    rates = np.log([1.02, 1.0, 0.51 ** (1 / n), 0.49 ** (1 / n)]) + 0.3j
+    found, kept = hold_growth(rates, "neutral", n)
+    np.testing.assert_array_equal(kept, [0, 1, 2])
+    np.testing.assert_array_equal(found, [0.3j] * 3)
+    found, kept = hold_growth(rates, "stable", n)
+    np.testing.assert_array_equal(found, [0.3j, 0.3j, *rates[2:]])
+    np.testing.assert_array_equal(kept, range(4))
+    np.testing.assert_array_equal(hold_growth(rates, "free", n)[0], rates)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from(["stable", "neutral", "free"]))
+@settings(max_examples=30, deadline=None)
+def test_rates_that_move_stay_conjugate_with_one_of_the_constant(seed, many, growth):
+    rng = np.random.default_rng(seed)
+    wave = rng.normal(size=many) + 1j * rng.uniform(0.5, 2, many)
+    start = rng.permutation([0.0, *wave, *wave.conj()])
+    hold = constraint(start, growth)
+    moved = start + 1e-3 * (rng.normal(size=len(start)) + 1j * rng.normal(size=len(start)))
+    held = hold(moved)
+    np.testing.assert_array_equal(held, held[partners(start)].conj())
+    assert held[start == 0] == 0
+    limit = {"stable": held.real <= 0, "neutral": held.real == 0, "free": True}[growth]
+    assert np.all(limit)
+    np.testing.assert_array_equal(hold(held), held)
+    if growth == "free":
+        np.testing.assert_allclose(held, moved, atol=1e-2)
+
+
+def test_a_rate_whose_conjugate_has_a_nearer_one_is_its_own():
+    rates = np.array([0, 1j, -1j, -1.2j])
+    np.testing.assert_array_equal(partners(rates), [0, 2, 1, 3])
+
+
+@given(
+    st.lists(st.integers(0, 5 * ROWS) | st.floats(0, 3 * ROWS), min_size=1, max_size=9),
+    st.integers(0, 10**6),
+)
+@settings(max_examples=40, deadline=None)
+def test_powers_by_tables_are_powers_and_each_of_its_own_time_alone(times, seed):
+    rng = np.random.default_rng(seed)
+    values = np.exp(0.01 * rng.normal(size=4) + 1j * rng.uniform(-3, 3, 4))
+    t = np.array(times, float)
+    found = powers(values, t)
+    np.testing.assert_allclose(found, np.exp(np.outer(t, np.log(values))), rtol=1e-10)
+    for i in range(len(t)):
+        np.testing.assert_array_equal(powers(values, t[i : i + 1])[0], found[i])
+
+
+@given(st.integers(1, 3 * ROWS), st.integers(1, 5), st.integers(1, 4), st.integers(0, 10**6))
+@settings(max_examples=30, deadline=None)
+def test_rows_of_a_real_product_do_not_depend_on_how_many_there_are(n, r, k, seed):
+    rng = np.random.default_rng(seed)
+    a, b = (rng.normal(size=s) + 1j * rng.normal(size=s) for s in ((n, r), (r, k)))
+    found = real_product(a, b)
+    np.testing.assert_allclose(found, (a @ b).real, atol=1e-12)
+    for m in {1, (n + 1) // 2}:
+        np.testing.assert_array_equal(real_product(a[:m], b), found[:m])
+
+
+def test_modes_that_are_no_pairs_stand_for_themselves():
+    values = np.array([0.9 + 0.1j, 0.9 - 0.1j, 1.0])
+    modes = np.array([[1 + 2j, 1 - 2j, 3]])
+    np.testing.assert_array_equal(pairs(values, modes)[0], [0, 2])
+    np.testing.assert_array_equal(pairs(values, modes + np.array([1e-12, 0, 0]))[0], [0, 1, 2])
+
+
+def test_rates_that_overflow_fit_nothing():
+    n = np.arange(2000.0)
+    H = np.cos(0.2 * n)[:, None]
+    assert residual(H, n, np.array([0.5 + 0.2j, 0.5 - 0.2j])) == np.inf
+    assert residual(H, n, np.array([0.2j, -0.2j])) < 1e-8
+
+
+def test_a_fit_that_ends_in_no_numbers_leaves_the_start(monkeypatch):
+    pydmd = pytest.importorskip("pydmd")
+
+    class Lost:
+        def __init__(self, **options):
+            pass
+
+        def fit(self, *data):
+            self.eigs = np.array([0, np.nan])
+            return self
+
+    monkeypatch.setattr(pydmd, "BOPDMD", Lost)
+    n, rates = np.arange(9.0), np.array([0, -0.1 + 0j])
+    hold = constraint(rates, "free")
+    np.testing.assert_array_equal(variable_projection(n[:, None], n, rates, hold), rates)

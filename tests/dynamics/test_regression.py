@@ -574,17 +574,49 @@ def test_a_missing_library_says_what_to_install(monkeypatch, cycle, model, libra
 
 def test_normal_equations_decomposed_once_give_the_laws_of_every_ridge():
     rng = np.random.default_rng(0)
-    systems = [(rng.normal(size=(30, 6)), rng.normal(size=(30, 2))) for _ in range(3)]
+    systems = [(rng.normal(size=(T, 6)), rng.normal(size=(T, 2))) for T in (20, 30, 55)]
     spectra = Spectra.of(systems)
     for common, ridge in ((1e-10, 1e-8), (1e-2, 1.0), (1e-4, np.inf)):
-        G = np.mean([D.T @ D / 30 for D, _ in systems], axis=0) + common * np.eye(6)
-        C = np.linalg.solve(G, np.mean([D.T @ R / 30 for D, R in systems], axis=0))
+        G = np.mean([D.T @ D / len(D) for D, _ in systems], axis=0) + common * np.eye(6)
+        C = np.linalg.solve(G, np.mean([D.T @ R / len(D) for D, R in systems], axis=0))
         found = spectra.laws(common, ridge)
         for (D, R), law in zip(systems, found, strict=True):
             own = np.linalg.solve(
-                D.T @ D / 30 + min(ridge, 1e300) * np.eye(6), D.T @ (R - D @ C) / 30
+                D.T @ D / len(D) + min(ridge, 1e300) * np.eye(6), D.T @ (R - D @ C) / len(D)
             )
             np.testing.assert_allclose(law, C if np.isinf(ridge) else C + own, atol=1e-9)
+
+
+def test_terms_that_the_data_do_not_excite_stay_out_of_every_law():
+    rng = np.random.default_rng(0)
+    systems = [(rng.normal(size=(30, 4)), rng.normal(size=(30, 2))) for _ in range(3)]
+    dull = [(np.insert(D, 2, 0.0, axis=1), R) for D, R in systems]
+    for common, ridge in ((0.0, 0.0), (1e-3, 1e-2)):
+        found = Spectra.of(dull).laws(common, ridge)
+        np.testing.assert_allclose(found[:, 2], 0, atol=1e-12)
+        expected = Spectra.of(systems).laws(common, ridge)
+        np.testing.assert_allclose(np.delete(found, 2, axis=1), expected, atol=1e-10)
+
+
+def test_a_latent_at_rest_has_no_law_and_spoils_no_other():
+    rng = np.random.default_rng(0)
+    D = rng.normal(size=(50, 6))
+    R = np.column_stack([D @ [1.0, 0, 0, -2, 0, 0], np.zeros(50)])
+    ((_, _, law),) = search(D, R, [(0.1, RIDGES[0])])
+    np.testing.assert_allclose(law[:, 0], [1, 0, 0, -2, 0, 0], atol=1e-12)
+    assert not law[:, 1].any()
+    np.testing.assert_allclose(stlsq(D, R, 0.1, RIDGES[0]), law, atol=1e-10)
+
+
+def test_features_that_depend_on_each_other_have_a_law_too():
+    """A normal matrix that is singular to rounding, and a ridge too small to help."""
+    rng = np.random.default_rng(0)
+    D = rng.normal(size=(50, 3))
+    D = np.column_stack([D, D[:, 0], D.sum(axis=1)])
+    R = D[:, :2] @ np.array([[1.0, 0.5], [2.0, -1]])
+    for threshold in (0.0, 0.05):
+        ((_, _, law),) = search(D, R, [(threshold, RIDGES[0])])
+        np.testing.assert_allclose(D @ law, R, atol=1e-6)
 
 
 def test_rows_of_a_tall_regression_are_folded_and_the_sparse_law_stays():

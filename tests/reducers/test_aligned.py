@@ -144,6 +144,16 @@ def test_fields_between_the_points_are_those_of_the_series(n, by, seed):
     np.testing.assert_allclose(found[0], series(r + by), atol=1e-10)
 
 
+@given(n=st.integers(1, 16), steps=st.integers(-20, 20), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_a_move_by_whole_points_is_a_roll_of_any_field(n, steps, seed):
+    x = torch.from_numpy(np.random.default_rng(seed).standard_normal((2, n, 3)))
+    phi = torch.tensor([2 * np.pi * steps / n, 0.0], dtype=torch.float64)
+    found = moved(x, phi, 1)
+    expected = torch.stack([x[0].roll(-steps, 0), x[1]])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
 def test_the_amplitude_of_the_phases_does_not_matter(fitted):
     flow, model = fitted
     z = model.encode(flow)
