@@ -27,16 +27,15 @@ from romae.archive.bound import KINDS, Given, measure_ranges, stored_dtypes
 from romae.archive.choose import classes
 from romae.archive.labels import write_labels
 from romae.archive.plan import (
-    VERSION,
     Plan,
     chunk_range,
     digest,
     partial_folder,
     place_plan,
-    write_arrays,
 )
+from romae.archive.preparing import write_arrays
 from romae.archive.reading import Archive
-from romae.archive.store import ARCHIVE, PLAN, SIDE, put_file
+from romae.archive.store import ARCHIVE, PLAN, SIDE, VERSION, put_file
 from romae.archive.template import make_template
 from romae.errors import DataError, OptionError
 from romae.fields.snapshots import Snapshots

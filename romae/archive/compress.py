@@ -13,27 +13,26 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from romae.archive.append import append_request, make_append, nothing_new
 from romae.archive.bound import Given, read_bound
-from romae.archive.finish import finish, missing_chunks, read_manifest
+from romae.archive.finish import finish, missing_chunks
 from romae.archive.given import read_model
+from romae.archive.goal import Goal, identity
 from romae.archive.plan import (
     Item,
     Plan,
     chunk_length,
     clear_published,
-    digest,
     find_plan,
-    make_plan,
     make_request,
     partial_folder,
     remove_partial,
 )
+from romae.archive.preparing import make_plan
 from romae.archive.report import Report
 from romae.archive.store import MANIFEST, PathLike
 from romae.archive.unwritable import explained
@@ -50,7 +49,6 @@ from romae.fields.snapshots import Snapshots
 from romae.files import check_output, is_archive
 from romae.progress import track
 
-WAIT = 60.0  # seconds until a network file system shows what another machine renamed
 Part = tuple[int, int] | Literal["plan"] | None
 
 
@@ -141,7 +139,7 @@ def compress(
         request = make_request(snapshots, bound, chunk_length(snapshots, chunk), model)
         done = cleared == request  # killed after the last rename
         _check_target(target, overwrite, allow_archive=part is not None or done)
-        goal = Goal(target, request, _identity(target) if overwrite and not done else None)
+        goal = Goal(target, request, identity(target) if overwrite and not done else None)
         make = partial(make_plan, snapshots, bound, model, request, target)
     replace = overwrite or growth is not None
     folder = partial_folder(target)
@@ -194,33 +192,6 @@ def _check_target(target: Path, overwrite: bool, *, allow_archive: bool) -> None
         )
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The archive to make at ``target``; ``before``: what stood there and is to be replaced."""
-
-    target: Path
-    request: dict[str, Any]
-    before: tuple[int, int] | None
-
-    def manifest(self) -> dict[str, Any] | None:
-        """Of the finished archive, whoever finished it; None before."""
-        try:
-            if self.before is not None and _identity(self.target) == self.before:
-                return None
-            manifest = read_manifest((self.target / MANIFEST).read_bytes(), str(self.target))
-        except FileNotFoundError:
-            return None
-        return manifest if manifest["request"] == digest(self.request) else None
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        seen = os.stat(folder / MANIFEST)
-    except OSError:
-        return None
-    return seen.st_ino, seen.st_mtime_ns
-
-
 def _plan(goal: Goal, make: Callable[[], Plan | None], overwrite: bool) -> Plan | None:
     """The plan, found or made; None where the archive is finished."""
     folder, target = partial_folder(goal.target), goal.target
@@ -266,7 +237,7 @@ def _written(
             yield from _on_cluster(plan, snapshots, items, client)
     except FileNotFoundError as error:
         # Another process with the same share has finished: the folder is gone.
-        if str(plan.folder) not in str(error) or not _finished_elsewhere(goal):
+        if str(plan.folder) not in str(error) or not goal.reached_elsewhere():
             raise
 
 
@@ -281,16 +252,6 @@ def _check_unchanged(snapshots: Snapshots, request: dict[str, Any], folder: Path
             "as they are until the end, or that only grow. The unfinished archive was removed; "
             "give the same command again when the files are written"
         )
-
-
-def _finished_elsewhere(goal: Goal) -> bool:
-    """Whether another process has finished the same."""
-    until = time.monotonic() + WAIT
-    while goal.manifest() is None:
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def _on_cluster(
@@ -321,6 +282,6 @@ def _finish(plan: Plan, snapshots: Snapshots, goal: Goal, replace: bool) -> int:
                 pass
     except OSError as error:
         known = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
-        if not known or not _finished_elsewhere(goal):
+        if not known or not goal.reached_elsewhere():
             raise
     return 0

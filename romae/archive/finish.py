@@ -31,6 +31,7 @@ from romae.archive.store import (
     MANIFEST,
     OLD,
     SIDE,
+    VERSION,
     chunk_name,
     list_files,
     sha256,
@@ -183,8 +184,6 @@ def read_manifest(data: bytes, where: str) -> dict[str, Any]:
 
     Raises :class:`ArchiveError` when it is damaged, no archive's, or a newer romae's.
     """
-    from romae.archive.plan import VERSION
-
     try:
         document = json.loads(data)
         version = int(document["version"])

@@ -25,6 +25,7 @@ from romae.conventions import BUNDLE_FILE
 from romae.errors import ArchiveError, MissingFileError, nearest
 from romae.files import is_archive
 
+VERSION = 2  # of the container; 1: labels always in a folder, stencils with plain weights
 MANIFEST = BUNDLE_FILE
 CODED, SIDE, LABELS, PLAN = "coded", "side", "labels", "plan.json"
 LABELS_FILE = "labels.bin"  # all of a small group of labels

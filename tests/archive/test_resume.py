@@ -9,8 +9,7 @@ import pytest
 import xarray as xr
 
 import romae
-from romae.archive import plan as planning
-from romae.archive import write
+from romae.archive import preparing, write
 from romae.errors import MissingFileError, PathExistsError
 
 
@@ -54,7 +53,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_bytes(
     encoded = []
     encode = write.encode
     monkeypatch.setattr(write, "encode", lambda *a: encoded.append(1) or encode(*a))
-    monkeypatch.setattr(planning, "measure_ranges", lambda *a: pytest.fail("surveyed again"))
+    monkeypatch.setattr(preparing, "measure_ranges", lambda *a: pytest.fail("surveyed again"))
     report = romae.compress(source, path, rel=1e-3, chunk=8)
     assert report.finished
     assert len(encoded) == 5 - done
