@@ -33,6 +33,7 @@ from romae.reducers import labels
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData, scaled_batches
 from romae.reducers.decoding import by_member, decode_in_memory, decode_to_file
+from romae.reducers.reuse import check_single
 from romae.reducers.saving import Saved
 
 Source = Any  # whatever open_snapshots takes
@@ -226,6 +227,7 @@ class Reducer(Saved):
         *,
         to: str | os.PathLike[str] | None = None,
         overwrite: bool = False,
+        out: xr.Dataset | None = None,
     ) -> xr.Dataset:
         """Fields with the names, coordinates, units and dtype of the training data.
 
@@ -233,9 +235,15 @@ class Reducer(Saved):
         ensemble. With ``to`` the fields may
         exceed memory: they are written batch by batch to that netCDF file (.nc) or Zarr store
         (.zarr), which holds what the fields in memory would write and comes back opened lazily.
-        Raises :class:`romae.errors.UnwritableFileError` when the disk is too small.
+        ``out``: fields that were decoded from as many latents and are needed no more; the new ones
+        take their memory, which is quicker than new memory (:mod:`romae.reducers.reuse`).
+        Raises :class:`romae.errors.UnwritableFileError` when the disk is too small, and
+        OptionError where ``out`` does not fit or is given with ``to`` or for an ensemble.
         """
         self.check_latents(latents)
+        if out is not None:
+            check_single(latents, to)
+            return decode_in_memory(self, latents, out)
         if to is None:
             return by_member(latents, lambda z: decode_in_memory(self, z))
         return decode_to_file(self, latents, to, overwrite=overwrite)

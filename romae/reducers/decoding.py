@@ -28,6 +28,7 @@ from romae.fields.writing import check_fields_path, open_written, write_fields
 from romae.progress import Task, track
 from romae.reducers import labels
 from romae.reducers.data import BATCH_BYTES
+from romae.reducers.reuse import memory_of
 
 if TYPE_CHECKING:
     from romae.reducers.base import Reducer
@@ -40,10 +41,15 @@ LONG = 2  # snapshots a mode, from which the copy is soon paid back
 Fields = list[np.ndarray]  # (..., *space), one per field
 
 
-def decode_in_memory(reducer: "Reducer", latents: xr.DataArray) -> xr.Dataset:
-    """Labelled fields of ``latents``, which have been checked."""
-    shape, types = (*latents.shape[:-1], *reducer.layout.shape), _types(reducer)
-    values = [np.empty(shape, dtype) for dtype in types]
+def decode_in_memory(
+    reducer: "Reducer", latents: xr.DataArray, out: xr.Dataset | None = None
+) -> xr.Dataset:
+    """Labelled fields of ``latents``, which have been checked; in the memory of ``out``."""
+    lead, types = latents.shape[:-1], _types(reducer)
+    if out is None:
+        values = [np.empty((*lead, *reducer.layout.shape), dtype) for dtype in types]
+    else:
+        values = memory_of(out, reducer.layout, lead, types)
     for case, z in enumerate(_trajectories(latents)):
         decoder = _Decoder(reducer.along(latents, case), len(z))
         own = [v[case] if CASE in latents.dims else v for v in values]
