@@ -120,7 +120,7 @@ class LatentGP(Dynamics):
         # which case each trial belongs to rides along as its parameter
         index = np.arange(len(sequences), dtype=float)[:, None]
         trials = Trials.spread(sequences, 1, index)
-        long, steps = trials.some(len(sequences)), trials.truth.shape[1]
+        long, steps = trials.some(len(sequences)), trials.steps
         interpolated = [np.tensordot(others, laws, axes=1) for laws in found]
         scores = [trials.score(self._trial(laws, trials, steps)) for laws in interpolated]
         order = sorted(range(len(found)), key=scores.__getitem__)
@@ -149,7 +149,7 @@ class LatentGP(Dynamics):
         assert trials.params is not None
         each = laws[trials.params[:, 0].astype(int)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._roll(each, trials.starts[:, -1], steps, limit=limit)
+            return self._roll(each, trials.history[:, -1], steps, limit=limit)
 
     def _decompose(self, laws: Array, level: Array) -> None:
         """Principal components of laws (cases, d, k), features weighted by ``level`` (d,)."""
@@ -177,9 +177,9 @@ class LatentGP(Dynamics):
         rng = np.random.default_rng(self.seed)
         scores = mean + spread * rng.standard_normal((DRAWS, *mean.shape))
         laws = self.laws(scores[:, case].reshape(-1, len(self.size)))
-        start = np.concatenate([trials.starts[:, -1]] * DRAWS)
+        start = np.concatenate([trials.history[:, -1]] * DRAWS)
         with np.errstate(over="ignore", invalid="ignore"):
-            z = self._roll(laws, start, trials.truth.shape[1]).reshape(DRAWS, *trials.truth.shape)
+            z = self._roll(laws, start, trials.steps).reshape(DRAWS, *trials.truth.shape)
             error = np.mean((z.mean(axis=0) - trials.truth) ** 2, axis=(1, 2))
             ratio = np.sqrt(error / z.var(axis=0, ddof=1).mean(axis=(1, 2)))
         ratio = ratio[np.isfinite(ratio)]

@@ -95,7 +95,7 @@ class OperatorInference(Dynamics):
         D, R = np.concatenate(rows), np.concatenate(right)
         pairs, candidates = self._candidates(D, R, params)
         trials = Trials.spread(sequences, 1, params, inputs)
-        scores = [trials.score(self._trial(o, trials, trials.truth.shape[1])) for o in candidates]
+        scores = [trials.score(self._trial(o, trials, trials.steps)) for o in candidates]
         order = sorted(range(len(pairs)), key=scores.__getitem__)
         long = trials.some()
         best = first_healthy(
@@ -170,7 +170,7 @@ class OperatorInference(Dynamics):
         return D if inputs is None else np.concatenate([D, inputs], axis=1)
 
     def _trial(self, operators: Array, trials: Trials, steps: int) -> Array:
-        start = trials.starts[:, -1]
+        start = trials.history[:, -1]
         with np.errstate(over="ignore", invalid="ignore"):
             return self._roll(operators, start, steps, trials.params, trials.inputs)
 

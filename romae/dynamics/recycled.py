@@ -22,24 +22,17 @@ from typing import Self
 
 import numpy as np
 
+from romae.dynamics.pieces import Pieces, horizons
+
 Array = np.ndarray
 
-USABLE = 0.4  # error over the standard deviation of the data, at which a forecast ends
 WORST = 1e6  # of e: what NaN and Inf count as
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Starts inside the training data, and what followed them.
+class Windows(Pieces):
+    """Pieces with ``energy`` (k,): squared scale of each latent, mean 1."""
 
-    ``history`` (B, context, k), ``truth`` (B, H, k), ``params`` (B, p) and ``inputs``
-    (B, context + H, m) or None; ``energy`` (k,): squared scale of each latent, mean 1.
-    """
-
-    history: Array
-    truth: Array
-    params: Array | None
-    inputs: Array | None
     energy: Array
 
     @classmethod
@@ -54,55 +47,22 @@ class Windows:
         params: Array | None = None,
         inputs: Sequence[Array] | None = None,
     ) -> Self:
-        """``count`` windows of at most ``steps`` steps, spread evenly over all that fit.
+        """``count`` windows of ``steps`` steps, at most half as many as the longest case has.
 
-        Windows are at most half as long as the longest case, and cases shorter than a window
-        have none. ``scale`` (k,): of each latent.
+        ``scale`` (k,): of each latent.
         """
         steps = max(1, min(steps, (max(map(len, sequences)) - context) // 2))
-        rows = context + steps
-        places = [(c, i) for c, z in enumerate(sequences) for i in range(len(z) - rows + 1)]
-        picks = np.unique(np.linspace(0, len(places) - 1, count).round().astype(int))
-        chosen = [places[n] for n in picks]
-        z = np.stack([sequences[c][i : i + rows] for c, i in chosen])
-        u = None if inputs is None else np.stack([inputs[c][i : i + rows] for c, i in chosen])
-        mu = None if params is None else params[[c for c, _ in chosen]]
-        return cls(z[:, :context], z[:, context:], mu, u, scale**2 / np.mean(scale**2))
-
-    @property
-    def steps(self) -> int:
-        """H."""
-        return self.truth.shape[1]
-
-    def known(self, extra: int = 0) -> dict[str, Array]:
-        """Keywords of a rollout over H + ``extra`` steps; inputs come round again after H."""
-        found = {} if self.params is None else {"params": self.params}
-        if self.inputs is not None:
-            rows = np.arange(self.inputs.shape[1] + extra) % self.inputs.shape[1]
-            found["inputs"] = self.inputs[:, rows]
-        return found
-
-    def roll(self, rollout: Callable[..., Array], steps: int | None = None) -> Array:
-        """``rollout`` of all windows by ``steps``, H unless given: (B, steps, k)."""
-        steps = self.steps if steps is None else steps
-        return rollout(self.history, steps, **self.known(steps - self.steps))
+        energy = scale**2 / np.mean(scale**2)
+        return cls.cut(sequences, context, steps, count, params, inputs, energy=energy)
 
     def shaken(self, count: int, size: float = 0.02) -> Self:
         """``count`` of the windows, histories off by ``size`` standard deviations.
 
         A loop that is stable comes back from there; one that only repeats what it saw is lost.
         """
-        pick = np.unique(np.linspace(0, len(self.history) - 1, count).round().astype(int))
-        off = size * np.random.default_rng(0).standard_normal(self.history[pick].shape)
-        params = None if self.params is None else self.params[pick]
-        inputs = None if self.inputs is None else self.inputs[pick]
-        return replace(
-            self,
-            history=self.history[pick] + off,
-            truth=self.truth[pick],
-            params=params,
-            inputs=inputs,
-        )
+        found = self.pick(count)
+        off = size * np.random.default_rng(0).standard_normal(found.history.shape)
+        return replace(found, history=found.history + off)
 
     def errors(self, z: Array) -> Array:
         """e of rollouts (B, H, k): (B, H)."""
@@ -116,12 +76,6 @@ class Windows:
         h = horizons(e)
         accuracy = -2 * np.log10(e + 1e-15).mean()
         return float(np.log1p(h).mean() + 0.1 * accuracy), float(h.mean())
-
-
-def horizons(e: Array, limit: float = USABLE) -> Array:
-    """Steps until errors (B, H) first pass ``limit``, (B,); H where they never do."""
-    never = np.ones((len(e), 1), dtype=bool)
-    return np.concatenate([e > limit, never], axis=1).argmax(axis=1)
 
 
 class Normal:
@@ -140,11 +94,14 @@ class Normal:
         self.G += F.T @ F
         self.R += F.T @ Y
 
+    def level(self) -> Array:
+        """The diagonal of D, (features,)."""
+        mean = np.full(len(self.G), np.trace(self.G) / len(self.G))
+        return np.diag(self.G) if self.alike else mean
+
     def solve(self, betas: Sequence[float]) -> list[Array]:
         """w (features, outputs) for every beta: Cholesky for few, one eigenproblem for many."""
-        level = (
-            np.diag(self.G) if self.alike else np.full(len(self.G), np.trace(self.G) / len(self.G))
-        )
+        level = self.level()
         s = 1 / np.sqrt(np.where(level > 0, level, 1.0))  # a feature that is always 0 gets weight 0
         A, B = s[:, None] * self.G * s, s[:, None] * self.R
         if len(betas) > 2:

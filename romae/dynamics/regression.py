@@ -18,29 +18,21 @@ from typing import Literal, Self
 
 import numpy as np
 
+from romae.dynamics.pieces import USABLE, Pieces, horizons
 from romae.dynamics.span import Span
 
 Array = np.ndarray
 TimeForm = Literal["discrete", "continuous"]
 
 STARTS, HORIZON, TRIAL = 16, 300, 10_000  # starts and steps of validation, steps of the long trial
-USABLE = 0.4  # error over the standard deviation of the data, at which a forecast ends
 NEAR = 0.25  # of the range, by which a stationary rollout may exceed it
 ALIVE = 0.5  # share of the data's variance, or its inverse, that a stationary rollout keeps
 
 
 @dataclass(frozen=True)
-class Trials:
-    """Starts spread over the training data, and what followed.
+class Trials(Pieces):
+    """Pieces with ``trial``, the steps of a long rollout, and whether data are ``stationary``."""
 
-    ``starts`` (B, context, k), ``truth`` (B, H, k), ``params`` (B, p) and ``inputs``
-    (B, context + H, m) or None; ``trial``: steps of the long rollout; ``stationary``: the data.
-    """
-
-    starts: Array
-    truth: Array
-    params: Array | None
-    inputs: Array | None
     trial: int
     stationary: bool
 
@@ -55,35 +47,21 @@ class Trials:
         """Up to STARTS of them, or one in each case; the first state of the data among them."""
         longest = max(map(len, sequences))
         steps = max(1, min(HORIZON, 2 * (longest - context) // 3))
-        rows = context + steps
-        places = [(c, i) for c, z in enumerate(sequences) for i in range(len(z) - rows + 1)]
         count = max(STARTS, len(sequences))
-        picks = np.unique(np.linspace(0, len(places) - 1, count).round().astype(int))
-        chosen = [places[n] for n in picks]
-        z = np.stack([sequences[c][i : i + rows] for c, i in chosen])
-        u = None if inputs is None else np.stack([inputs[c][i : i + rows] for c, i in chosen])
-        mu = None if params is None else params[[c for c, _ in chosen]]
-        trial = min(TRIAL, 25 * longest)
-        return cls(z[:, :context], z[:, context:], mu, u, trial, _stationary(sequences))
+        long = {"trial": min(TRIAL, 25 * longest), "stationary": stationary(sequences)}
+        return cls.cut(sequences, context, steps, count, params, inputs, **long)
 
     def some(self, count: int = 4) -> Self:
         """The long trial: ``count`` of the starts, inputs repeated."""
-        pick = np.unique(np.linspace(0, len(self.starts) - 1, count).round().astype(int))
-        rows = self.starts.shape[1] + self.trial
-        u = None
-        if self.inputs is not None:
-            repeat = np.arange(rows) % self.inputs.shape[1]
-            u = self.inputs[pick][:, repeat]
-        mu = None if self.params is None else self.params[pick]
-        return replace(self, starts=self.starts[pick], truth=self.truth[pick], params=mu, inputs=u)
+        found = self.pick(count)
+        return replace(found, inputs=found.known(self.trial - self.steps).get("inputs"))
 
     def score(self, z: Array) -> tuple[float, float]:
         """(- mean steps until the error passes USABLE, log10 of the error): smaller is better."""
         with np.errstate(over="ignore", invalid="ignore"):
             mse = np.nan_to_num(np.mean((z - self.truth) ** 2, axis=2), nan=1e30, posinf=1e30)
-        late = np.concatenate([mse > USABLE**2, np.ones((len(mse), 1), dtype=bool)], axis=1)
         error = np.log10(np.minimum(mse, 1e30).mean(axis=1) + 1e-30)
-        return -float(late.argmax(axis=1).mean()), float(error.mean())
+        return -float(horizons(mse, USABLE**2).mean()), float(error.mean())
 
     def healthy(self, z: Array, span: Span) -> bool:
         """Whether long rollouts (B, trial, k) are what the data may do."""
@@ -97,7 +75,8 @@ class Trials:
         return bool(near.all(axis=(0, 1))[~span.constant].all() and ALIVE < kept < 1 / ALIVE)
 
 
-def _stationary(sequences: Sequence[Array]) -> bool:
+def stationary(sequences: Sequence[Array]) -> bool:
+    """Whether the halves of each case (T, k) agree in mean and variance."""
     for z in sequences:
         first, second = np.array_split(z, 2)
         spread = z.var(axis=0).mean() + 1e-12

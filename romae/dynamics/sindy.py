@@ -103,8 +103,8 @@ class SINDy(Dynamics):
             )
         labels, found = [t for t, _, _ in laws], [X for _, _, X in laws]
         trials = Trials.spread(sequences)
-        steps = trials.truth.shape[1]
-        start = trials.starts[:, -1]
+        steps = trials.steps
+        start = trials.history[:, -1]
         scores = [trials.score(self._roll(X, start, steps, limit=LOST)) for X in found]
         terms = [int(np.count_nonzero(X)) for X in found]
         order = sorted(range(len(found)), key=scores.__getitem__)
@@ -121,7 +121,7 @@ class SINDy(Dynamics):
             [*close, *(n for n in order if n not in close)],
             long,
             self.span,
-            lambda n: self._roll(found[n], long.starts[:, -1], long.trial, limit=edge),
+            lambda n: self._roll(found[n], long.history[:, -1], long.trial, limit=edge),
         )
         law = stlsq(D, R, *laws[best][:2])
         # where rounding decides on a term, the law that was judged stays

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from romae.dynamics import Climatology, EchoState, Persistence, PolynomialMap
 from romae.dynamics.echo import Reservoir, _tanh
-from romae.dynamics.recycled import Normal, Windows, horizons, refine
+from romae.dynamics.pieces import horizons
+from romae.dynamics.recycled import Normal, Windows, refine
 from romae.dynamics.reservoir import BOUNDS
 from romae.dynamics.span import Span
 from romae.errors import DataError, OptionError
