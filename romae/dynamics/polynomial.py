@@ -17,6 +17,15 @@ the data, fitted on the rest; then all data are fitted. A long trial rollout, fr
 data, must stay inside the training span. Degrees with more monomials than 2000, or than there are
 steps, are not tried.
 
+**Many latents of falling size**, as of POD, say most by the first ones, and products of two that
+hardly move are noise blown up to 1. With a common scale all are measured by the largest,
+
+    x = r z / 2,   r = scale / max scale;   D = T for products, a thousandth of diag for the others
+
+so that products count by their size, and beta takes the small ones away. Noise is of one size
+then, too. A bounded loop is held in the range of the training data at every step, from where a
+chaotic one comes back, while its products carry it off for good from outside.
+
 Fails where steps are long against the motion (the map of a long step is a polynomial of high
 degree), and on latents that jump.
 """
@@ -24,16 +33,15 @@ degree), and on latents that jump.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from math import comb
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from romae.compiling import jit
 from romae.dynamics.base import Dynamics
+from romae.dynamics.monomials import WIDE, monomials, roll, table
 from romae.dynamics.recycled import Normal, Windows
-from romae.errors import OptionError
+from romae.errors import OptionError, check_option
 from romae.progress import track
 
 Array = np.ndarray
@@ -47,7 +55,7 @@ STARTS, HORIZON, TRIAL = 64, 400, 4000  # closed loops of validation and their s
 HELD = 0.2  # of each case, its end, from which the loops start
 SHORT = 50  # steps of a case of which nothing is held out
 BLOCK = 4096
-WIDE = 2.0  # x = z / WIDE lies mostly in [-1, 1], where powers stay of one size
+FREE = 1e-3  # of beta: what linear terms are shrunk by under a common scale
 
 
 class PolynomialMap(Dynamics):
@@ -55,7 +63,9 @@ class PolynomialMap(Dynamics):
 
     ``degree`` d, ``ridge`` beta and ``noise`` of the states in training, in standard deviations:
     None chooses by validation. ``context``: states that it looks at. ``seed``: of the noise.
-    Takes ``params`` and ``inputs`` as further variables.
+    ``scale``: "own" normalises each latent alike, "common" keeps their sizes against each other
+    (``noise`` then in standard deviations of the largest). ``bounded``: hold every step in the
+    range of the training latents. Takes ``params`` and ``inputs`` as further variables.
 
     After fit, ``chosen`` holds (degree, ridge, noise) and ``history`` every candidate.
     Raises OptionError when the degree asked for has more monomials than can be solved.
@@ -77,8 +87,11 @@ class PolynomialMap(Dynamics):
         ridge: float | None = None,
         noise: float | None = None,
         context: int = 1,
+        scale: Literal["own", "common"] = "own",
+        bounded: bool = False,
         seed: int = 0,
     ):
+        check_option("scale", scale, ["own", "common"])
         if (degree is not None and degree < 1) or context < 1 or min(ridge or 0, noise or 0) < 0:
             raise OptionError(
                 f"PolynomialMap(degree={degree}, ridge={ridge}, noise={noise}, context={context}). "
@@ -86,7 +99,7 @@ class PolynomialMap(Dynamics):
                 "for one of the first three searches."
             )
         self.degree, self.ridge, self.noise = degree, ridge, noise
-        self.context, self.seed = context, seed
+        self.context, self.scale, self.bounded, self.seed = context, scale, bounded, seed
 
     def _fit(
         self,
@@ -95,15 +108,16 @@ class PolynomialMap(Dynamics):
         params: Array | None = None,
         inputs: list[Array] | None = None,
     ) -> None:
-        cases = list(_cases(sequences, self.context, params, inputs))
+        held = self._held(sequences, params, inputs)
+        sizes = self._sizes()
+        cases = list(_cases([z * sizes for z in sequences], self.context, params, inputs))
         ridges = RIDGES if self.ridge is None else (self.ridge,)
         noises = NOISES if self.noise is None else (self.noise,)
-        held = self._held(sequences, params, inputs)
         degrees = self._degrees(cases[0].x.shape[1], sum(len(c.x) for c in cases))
         found, systems = [], {}
         with track(len(degrees) * len(noises), "polynomial map search") as task:
             for degree, noise in itertools.product(degrees, noises):
-                normal = Normal(comb(cases[0].x.shape[1] + degree, degree), self.latent)
+                normal = self._normal(cases[0].x.shape[1], degree)
                 for case in cases:
                     self._add(normal, case.part(end=False), degree, noise)
                 for beta, W in zip(ridges, normal.solve(ridges), strict=True):
@@ -122,6 +136,19 @@ class PolynomialMap(Dynamics):
             if self.span.contains(trial.roll(self._rollout, TRIAL)).all():
                 break
 
+    def _sizes(self) -> Array:
+        """r (k,): the size of each latent over the largest, or 1."""
+        moves = ~self.span.constant
+        if self.scale == "own" or not moves.any():
+            return np.ones(self.latent)
+        return np.where(moves, self.span.scale / self.span.scale[moves].max(), 1.0)
+
+    def _normal(self, variables: int, degree: int) -> Normal:
+        count = comb(variables + degree, degree)
+        if self.scale == "own":
+            return Normal(count, self.latent)
+        return _BySize(count, self.latent, 1 + variables)
+
     def _add(self, normal: Normal, case: "_Case", degree: int, noise: float) -> None:
         """Rows of one case, with ``noise`` drawn anew for every copy of short data."""
         rng = np.random.default_rng(self.seed)
@@ -130,7 +157,7 @@ class PolynomialMap(Dynamics):
             for i in range(0, len(case.x), BLOCK):
                 x, y = case.x[i : i + BLOCK].copy(), case.y[i : i + BLOCK]
                 x[:, : case.states] += noise * rng.standard_normal((len(x), case.states))
-                normal.add(_monomials(x / WIDE, degree), y - x[:, : y.shape[1]])
+                normal.add(monomials(x / WIDE, degree), y - x[:, : y.shape[1]])
 
     def _degrees(self, variables: int, rows: int) -> list[int]:
         """Those to try. Raises OptionError for one that cannot be solved."""
@@ -173,9 +200,26 @@ class PolynomialMap(Dynamics):
         if inputs is not None:
             known.append(inputs[:, c - 1 : c - 1 + steps])
         extra = np.ascontiguousarray(np.concatenate(known, axis=2)) / WIDE
-        parent, factor = _table(c * k + extra.shape[2], int(self.chosen[0]))
-        start = np.ascontiguousarray(history[:, ::-1])  # newest first
-        return np.asarray(_roll(start, extra, steps, parent, factor, self.W))
+        parent, factor = table(c * k + extra.shape[2], int(self.chosen[0]))
+        sizes, reach = self._sizes(), np.full(k, np.inf)
+        low, high = (
+            (self.span.low * sizes, self.span.high * sizes) if self.bounded else (-reach, reach)
+        )
+        start = np.ascontiguousarray(history[:, ::-1]) * sizes  # newest first
+        return np.asarray(roll(start, extra, steps, parent, factor, self.W, low, high)) / sizes
+
+
+class _BySize(Normal):
+    """D for variables of one scale; the first ``linear`` features are 1 and the variables."""
+
+    def __init__(self, features: int, outputs: int, linear: int):
+        super().__init__(features, outputs)
+        self.linear = linear
+
+    def level(self) -> Array:
+        rows = np.full(len(self.G), self.G[0, 0])  # T, since the first feature is 1
+        rows[: self.linear] = FREE * np.diag(self.G)[: self.linear]
+        return rows
 
 
 @dataclass(frozen=True)
@@ -207,52 +251,3 @@ def _cases(
         if inputs is not None:
             parts.append(inputs[c][context - 1 : last])
         yield _Case(np.concatenate(parts, axis=1), z[context:], context * z.shape[1])
-
-
-@lru_cache
-def _table(variables: int, degree: int) -> tuple[Array, Array]:
-    """Monomial i is monomial ``parent[i]`` times variable ``factor[i]``; the first is 1."""
-    rows: list[tuple[int, ...]] = []
-    for d in range(degree + 1):
-        rows += itertools.combinations_with_replacement(range(variables), d)
-    place = {row: i for i, row in enumerate(rows)}
-    parent = [0] + [place[row[:-1]] for row in rows[1:]]
-    return np.array(parent), np.array([0] + [row[-1] for row in rows[1:]])
-
-
-def _monomials(x: Array, degree: int) -> Array:
-    """phi of rows (n, m): (n, monomials)."""
-    parent, factor = _table(x.shape[1], degree)
-    phi, xT = np.ones((len(parent), len(x))), np.ascontiguousarray(x.T)
-    begin = 1
-    for d in range(1, degree + 1):  # a degree at a time: parents are one degree lower
-        end = comb(x.shape[1] + d, d)
-        phi[begin:end] = phi[parent[begin:end]] * xT[factor[begin:end]]
-        begin = end
-    return phi.T
-
-
-@jit()
-def _roll(history, extra, steps, parent, factor, W):
-    """Closed loops from (B, c, k), newest first, with known variables (B, steps, q)."""
-    B, c, k = history.shape
-    q, F = extra.shape[2], len(W)
-    out = np.empty((B, steps, k))
-    x, phi, z = np.empty(c * k + q), np.empty(F), np.empty(k)
-    phi[0] = 1.0
-    for b in range(B):
-        x[: c * k] = history[b].ravel() / WIDE
-        z[:] = history[b, 0]
-        for n in range(steps):
-            x[c * k :] = extra[b, n]
-            for i in range(1, F):
-                phi[i] = phi[parent[i]] * x[factor[i]]
-            for i in range(F):
-                p = phi[i]
-                for j in range(k):
-                    z[j] += p * W[i, j]
-            out[b, n] = z
-            for i in range(c * k - 1, k - 1, -1):
-                x[i] = x[i - k]
-            x[:k] = z / WIDE
-    return out

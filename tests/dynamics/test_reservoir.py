@@ -279,6 +279,74 @@ def test_ten_periods_of_a_limit_cycle_by_polynomial_map(make_cycle, latent):
     _ten_periods(PolynomialMap(), make_cycle(450 + 10 * PERIOD, latent=latent), 0.02)
 
 
+# latents of falling size, loops that are held
+
+
+def _swamped(steps, small=6, size=1e-3):
+    """A limit cycle of two latents, and ``small`` more that are noise of a thousandth of it."""
+    t = 2 * np.pi * np.arange(steps) / PERIOD
+    cycle = np.stack([np.cos(t), np.sin(t)], axis=1) * (1 + 0.2 * np.cos(2 * t))[:, None]
+    noise = size * np.random.default_rng(0).standard_normal((steps, small))
+    return latents(np.concatenate([cycle, noise], axis=1))
+
+
+def test_under_a_common_scale_small_latents_do_not_drown_large_ones():
+    z = _swamped(400)
+    train, history, truth = z[:200], z[:220], z[220 : 220 + 2 * PERIOD]
+    own, common = (
+        PolynomialMap(3, ridge=1e-6, noise=0.0, scale=scale).fit(train)
+        for scale in ("own", "common")
+    )
+    with pytest.warns(UserWarning, match="left three times the range"):
+        lost = relative_error(own.forecast(history, len(truth)), truth)
+    found = relative_error(common.forecast(history, len(truth)), truth)
+    assert found.max() < 0.05 < 0.5 < lost.max()
+
+
+def test_a_common_scale_is_the_ridge_regression_of_its_formula():
+    z = _swamped(60, small=1, size=0.1)
+    model = PolynomialMap(2, ridge=1e-3, noise=0.0, scale="common").fit(z)
+    sd = z.values.std(axis=0)
+    zn = (z.values - z.values.mean(axis=0)) / sd.max()
+    x, pairs = zn[:-1] / 2, [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+    phi = np.stack([np.ones(59), *x.T, *(x[:, i] * x[:, j] for i, j in pairs)], axis=1)
+    D = np.r_[1e-3 * (phi[:, :4] ** 2).sum(axis=0), np.full(6, 59.0)]
+    W = np.linalg.solve(phi.T @ phi + 1e-3 * np.diag(D), phi.T @ np.diff(zn, axis=0))
+    np.testing.assert_allclose(model.W, W, rtol=1e-6, atol=1e-9)
+    ahead = (model.forecast(z[:30], 1).values[0] - z.values.mean(axis=0)) / sd.max()
+    np.testing.assert_allclose(ahead, zn[29] + phi[29] @ W, atol=1e-9)
+
+
+def test_a_common_scale_counts_relative_sizes_alone(make_cycle):
+    z = make_cycle(300)
+    one = PolynomialMap(2, ridge=1e-6, noise=1e-3, scale="common").fit(z)
+    other = PolynomialMap(2, ridge=1e-6, noise=1e-3, scale="common").fit(4 * z)
+    np.testing.assert_array_equal(other.forecast(4 * z, 40), 4 * one.forecast(z, 40))
+    bent = PolynomialMap(2, ridge=1e-6, noise=1e-3, scale="common").fit(z * [1.0, 0.25])
+    assert not np.allclose(bent.forecast(z * [1.0, 0.25], 40) / [1.0, 0.25], one.forecast(z, 40))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["own", "common"]))
+def test_a_bounded_loop_never_leaves_the_range_of_training(seed, scale):
+    """Random quadratic fits, from starts three times outside; free loops of the same go off."""
+    rng = np.random.default_rng(seed)
+    z = latents(rng.standard_normal((30, 3)) * [1.0, 0.1, 5.0])
+    start = latents(3 * rng.standard_normal((1, 3)) * [1.0, 0.1, 5.0])
+    model = PolynomialMap(2, ridge=1e-9, noise=0.0, scale=scale, bounded=True).fit(z)
+    ahead = model.forecast(start, 200, on_blowup="raise").values
+    rounding = 1e-12 * np.abs(z.values).max()
+    assert (ahead <= z.values.max(axis=0) + rounding).all()
+    assert (ahead >= z.values.min(axis=0) - rounding).all()
+
+
+def test_a_bounded_loop_that_stays_inside_is_the_free_one(make_cycle):
+    z = make_cycle(400)
+    free, held = (PolynomialMap(3, ridge=1e-9, noise=1e-3, bounded=b).fit(z) for b in (False, True))
+    inside = 0.9 * (z[:50] - z.mean("time")) + z.mean("time")
+    np.testing.assert_array_equal(free.forecast(inside, 5), held.forecast(inside, 5))
+
+
 # chaos
 
 
@@ -315,6 +383,7 @@ def _ten_periods(model, z, bound):
         (lambda: EchoState(readout="cubic"), "linear, quadratic"),
         (lambda: PolynomialMap(0), "degree and context of at least 1"),
         (lambda: PolynomialMap(ridge=-1.0), "ridge and noise of at least 0"),
+        (lambda: PolynomialMap(scale="shared"), "own, common"),
     ],
 )
 def test_arguments_that_cannot_be(make, message):
