@@ -23,9 +23,10 @@ from romae.conventions import CASE, TIME
 from romae.dynamics import Dynamics
 from romae.dynamics.base import LEFT, OUTSIDE
 from romae.dynamics.resampling import resample_cases
-from romae.errors import BundleError, DataError, OptionError, check_option, nearest
+from romae.errors import BundleError, OptionError, check_option, nearest
 from romae.fields import Snapshots, open_like, open_snapshots
 from romae.horizon import Fields, Horizon
+from romae.recent import own_params, recent_latents
 from romae.reducers import Reducer
 from romae.reducers.decoding import decode_to_file
 from romae.reducers.labels import other_axis
@@ -138,7 +139,7 @@ class ReducedModel:
         """
         held_out = open_snapshots(validation)
         latents: Any = self._training_latents(held_out)
-        params, dt = held_out.params, self.dynamics.dt
+        params, dt = own_params(held_out, self.dynamics), self.dynamics.dt
         if resample is None and not dt.even:
             resample = dt.size if dt.kind == "number" else np.timedelta64(int(dt.size), "ns")
         fields = Fields.of(self.reducer, held_out) if resample is None else None
@@ -186,9 +187,11 @@ class ReducedModel:
 
         ``options`` are those of :meth:`Dynamics.forecast`: ``duration`` or ``times`` instead of
         ``steps``, ``params``, ``inputs``, ``ensemble``, ``seed``, ``on_blowup``. Only the last
-        ``dynamics.context`` snapshots of ``history`` are read. ``to`` names a file for fields
-        that may exceed memory; ``out``, an earlier forecast of as many times, gives its memory to
-        this one, which is several times quicker for large fields: see :meth:`Reducer.decode`.
+        ``dynamics.context`` snapshots of ``history`` are read. ``resample=True``: a history of
+        uneven times is put on the step of the model, the last time on itself. ``to`` names a file
+        for fields that may exceed memory; ``out``, an earlier forecast of as many times, gives its
+        memory to this one, which is several times quicker for large fields: see
+        :meth:`Reducer.decode`.
 
         Attributes say how far to trust it: ``valid_until``, where a horizon was measured,
         ``left_training_range_at`` and ``outside_training_range``.
@@ -197,40 +200,19 @@ class ReducedModel:
         return self.decode(z, to=to, overwrite=overwrite, out=out)
 
     def forecast_latents(
-        self, history: Source, steps: int | None = None, **options: Any
+        self, history: Source, steps: int | None = None, *, resample: Any = None, **options: Any
     ) -> xr.DataArray:
         """As :meth:`forecast`, before decoding: (time, latent), (case, time, latent), with
         ``ensemble`` a first dimension ``member``."""
         snapshots = open_like(history, getattr(self.reducer, "layout", None))
-        snapshots.require(self.dynamics.context, f"a forecast by {self.dynamics.name}")
-        needed = max(self.dynamics.context, 2)  # two times tell the step
-        if len(set(snapshots.lengths)) > 1:
-            z = self._ends(snapshots, needed)
-        else:
-            more = snapshots.lengths[0] > needed
-            z = self.reducer.encode(
-                snapshots.isel(time=slice(-needed, None)) if more else snapshots
-            )
+        z = recent_latents(self.reducer, snapshots, self.dynamics, resample)
         if options.get("params") is None:
-            options["params"] = snapshots.params
+            options["params"] = own_params(snapshots, self.dynamics)
         result = self.dynamics.forecast(z, steps, **options)
         if self.horizon is not None:
             result.attrs["valid_until"] = self.horizon.until(z[TIME], self.dynamics)
             result.attrs["valid_prediction_time"] = str(self.horizon)
         return result
-
-    def _ends(self, snapshots: Snapshots, needed: int) -> xr.DataArray:
-        """Latents of the last times of cases of different lengths that end together."""
-        ends = {snapshots.times(i).values[-1] for i in range(snapshots.cases)}
-        if len(ends) > 1 or min(snapshots.lengths) < needed:
-            raise DataError(
-                f"the history has cases of {sorted(set(snapshots.lengths))} snapshots that end at "
-                f"{len(ends)} times. Expected one end, and {needed} snapshots of each; forecast "
-                "case by case: .isel(case=[0])."
-            )
-        alone = [snapshots.isel(case=[i]) for i in range(snapshots.cases)]
-        recent = [a.isel(time=slice(-needed, None)) for a in alone]
-        return xr.concat([self.reducer.encode(r) for r in recent], CASE)
 
     @property
     def nbytes(self) -> int:

@@ -136,7 +136,7 @@ def test_histories_of_unequal_length(model):
     from romae import open_snapshots
 
     history = open_snapshots([wave(20), wave(12)], cases="file")
-    with pytest.raises(DataError, match=r"cases of \[12, 20\] snapshots.*isel\(case=\[0\]\)"):
+    with pytest.raises(DataError, match=r"2 cases that end at 2 times.*isel\(case=\[0\]\)"):
         model.forecast(history, 3)
 
 

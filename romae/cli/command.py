@@ -72,10 +72,13 @@ def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
     """Arguments of Python in an error as the options ``params`` of the command that met it.
 
     ``rel=1e-3`` becomes ``--rel 1e-3``, ``overwrite=True`` ``--overwrite``, ``variables=['u']``
-    ``--variables u``; what stands inside a call, ``ds.isel(time=0)``, stays Python.
+    ``--variables u``, ``params={'Re': 1}`` ``--params Re=1``; what stands inside a call,
+    ``ds.isel(time=0)``, stays Python.
 
     >>> in_shell("type rel=1e-3, or f(rel=2)", [click.Option(["--rel"])])
     'type --rel 1e-3, or f(rel=2)'
+    >>> in_shell("params={'Re': value, ...}, one a case", [click.Option(["--params"])])
+    '--params Re=value, one a case'
     """
     known = {(p.name or "").rstrip("_"): p for p in params if isinstance(p, click.Option)}
 
@@ -88,7 +91,8 @@ def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
         if param.is_flag and value == "False" and param.secondary_opts:
             words = [param.secondary_opts[0]]
         elif value and not param.is_flag:
-            words.append(re.sub(r"[\[\]'\" ]", "", value) or value)
+            value = re.sub(r": |, \.\.\.", lambda m: "=" if m[0] == ": " else "", value)
+            words.append(re.sub(r"[\[\]{}'\" ]", "", value) or value)
         return " ".join(words)
 
     parts = _CALL.split(text)  # calls at odd places
@@ -97,7 +101,7 @@ def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
 
 
 _CALL = re.compile(r"([\w.\]]+\((?:[^()]|\([^()]*\))*\))")
-_ARGUMENT = re.compile(r"(?<![\w(.\-])([a-z_]+)=(\[[^\]]*\]|'[^']*'|[\w.+\-]*\w)?")
+_ARGUMENT = re.compile(r"(?<![\w(.\-])([a-z_]+)=(\[[^\]]*\]|\{[^}]*\}|'[^']*'|[\w.+\-]*\w)?")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

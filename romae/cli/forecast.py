@@ -38,9 +38,7 @@ from romae.cli.options import (
     metavar="FILE",
     help="Series over time that force a model that takes them.",
 )
-@click.option(
-    "--resample", metavar="STEP", help="With --compare, for uneven times: '6 h', or median."
-)
+@click.option("--resample", metavar="STEP", help="For uneven times: '6 h', or median.")
 @click.option(
     "--on-blowup",
     type=click.Choice(["clip", "stop", "nan", "ignore", "raise"]),
@@ -111,11 +109,6 @@ def forecast(
             budget=budget, inputs=inputs, resample=resample, output=output, device=device,
             overwrite=overwrite,
         )  # fmt: skip
-    if resample is not None:
-        raise OptionError(
-            "--resample is for --compare: a fitted model has its step already. Leave it out, or "
-            "type romae fit ... --dynamics ... --resample."
-        )
     if steps is None and duration is None:
         raise OptionError("no length of the forecast. Type --steps 200, or --duration '45 D'.")
     if output is None:
@@ -132,6 +125,7 @@ def forecast(
     fields = loaded.forecast(
         begin, steps, duration=number_or_text(duration), ensemble=ensemble, seed=seed,
         params=numbers(params), inputs=series(inputs, loaded.reducer.layout.time),
+        resample=number_or_text(resample),
         on_blowup=on_blowup, to=output, overwrite=overwrite,
     )  # fmt: skip
     times = fields[loaded.reducer.layout.time]

@@ -84,6 +84,14 @@ def _params_ahead(
     model: "Dynamics", history: xr.DataArray, cases: int, params: Any
 ) -> tuple[np.ndarray | None, str]:
     law = model._known["params"]
+    named = params is not None and not isinstance(params, pd.DataFrame)  # not those of the data
+    if named and (law is None or "params" not in model.takes):
+        lacks = "was fitted without params" if "params" in model.takes else "takes no params"
+        raise OptionError(
+            f"{model.name} {lacks}, and the forecast got some. Expected a model that was fitted to "
+            "cases of different parameters and takes them, such as romae.OperatorInference() or "
+            "romae.LatentGP(); or leave params out."
+        )
     if law is None:
         return None, ""
     table = read_params(params, history, cases)

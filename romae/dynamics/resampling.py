@@ -16,10 +16,21 @@ import xarray as xr
 from romae.conventions import LATENT, TIME
 from romae.dynamics.ahead import step_of_duration
 from romae.dynamics.known import inputs_of_cases
-from romae.dynamics.times import TimeStep, continue_axis, kind_of, seconds_since
+from romae.dynamics.times import (
+    TOLERANCE,
+    TimeStep,
+    check_step,
+    continue_axis,
+    ended_axis,
+    kind_of,
+    seconds_since,
+    time_label,
+)
 from romae.errors import DataError, OptionError, check_option
 
 FEWEST = {"linear": 2, "cubic": 4}  # states that determine the curve
+GAP = 3.0  # steps: the longest interval that a curve bridges
+SUPPORT = 4  # states before those asked for, which the curve bends by
 
 
 def resample(
@@ -27,7 +38,7 @@ def resample(
     dt: Any = None,
     *,
     how: Literal["cubic", "linear"] = "cubic",
-    largest_gap: float = 3.0,
+    largest_gap: float = GAP,
 ) -> list[xr.DataArray]:
     """``latents`` (time, latent) at even steps ``dt``, as a list of cases for ``fit``.
 
@@ -67,6 +78,44 @@ def resample(
             "larger dt, or a larger largest_gap."
         )
     return pieces
+
+
+def ending(z: xr.DataArray, dt: TimeStep, count: int, purpose: str) -> xr.DataArray:
+    """The states z(t_last - j dt), j = count - 1 .. 0, of ``z`` (time, latent): a history.
+
+    Raises DataError when ``z`` does not reach back so far, or has a gap there.
+    """
+    from scipy.interpolate import make_interp_spline
+
+    check_step(z[TIME][:1], dt, "history")
+    t, back = seconds_since(z[TIME], z[TIME].values[-1]), dt.length * np.arange(1 - count, 1)
+    if not np.all(np.diff(t) > 0):
+        raise DataError("history: times do not increase. Sort with .sortby('time').")
+    if t[0] > back[0] + TOLERANCE * dt.length:
+        raise DataError(
+            f"history: {t.size} snapshots reach {-t[0] / dt.length:.3g} steps of {dt} back. "
+            f"Expected {count - 1} for {purpose}; give a longer history, or fit with a smaller "
+            "context."
+        )
+    if t.size > 1 and (gap := np.diff(t).max()) > GAP * dt.length * (1 + 1e-9):
+        at = z[TIME].values[int(np.argmax(np.diff(t)))]
+        raise DataError(
+            f"history: a gap of {gap / dt.length:.3g} steps of {dt} after {time_label(at)}, within "
+            f"the last {count} steps or {SUPPORT} snapshots before. Expected at most {GAP:g}; fill "
+            "it, or begin the forecast before the gap."
+        )
+    values = z.transpose(TIME, LATENT).values.astype(float)
+    curve = make_interp_spline(t, values, k=min(3, t.size - 1))
+    found = curve(np.maximum(back, t[0]))
+    axis = ended_axis(z[TIME], dt, count)
+    coords = {n: c for n, c in z.coords.items() if TIME not in c.dims}
+    return xr.DataArray(
+        found.astype(z.dtype if z.dtype.kind == "f" else float),
+        dims=(TIME, LATENT),
+        coords={**coords, TIME: xr.Variable(TIME, axis, z[TIME].attrs, z[TIME].encoding)},
+        name=z.name,
+        attrs=z.attrs,
+    )
 
 
 def resample_cases(

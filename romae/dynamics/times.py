@@ -106,10 +106,9 @@ def measure_step(time: xr.DataArray, what: str) -> TimeStep:
         raise DataError(
             f"{what}: uneven time steps, from {steps.min() * tick:g} to {steps.max() * tick:g}"
             f"{'' if kind == 'number' else ' s'}; the oddest lies between {_show(time, at)} and "
-            f"{_show(time, at + 1)} (index {at}). Expected an even axis. Resample the latents, "
-            "romae.resample(z), or the fields, for example "
-            f"data.interp(time={_even_axis(kind, n)}); or cut at the gap and pass the pieces as a "
-            "list of cases; or take a model that learns from uneven times, romae.NeuralODE()."
+            f"{_show(time, at + 1)} (index {at}). Expected an even axis. Type resample='median' or "
+            "a step, resample='6 h', with the data (of latents romae.resample(z)), which cuts at "
+            "gaps; or take a model that learns from uneven times, romae.NeuralODE()."
         )
     if kind == "number":
         size, made = _how_made(float(dt), time.values)
@@ -170,7 +169,8 @@ def check_step(time: xr.DataArray, dt: TimeStep, what: str) -> None:
     if abs(seen.size - dt.size) > TOLERANCE * dt.size + slack:
         raise DataError(
             f"{what}: time step {seen}, the model was fitted with {dt}. Forecast from data of the "
-            "same step (data.isel(time=slice(None, None, n)) thins a finer axis), or fit again."
+            "same step (data.isel(time=slice(None, None, n)) thins a finer axis), or fit again; a "
+            "reduced model puts the end of an uneven history on its step by resample=True."
         )
 
 
@@ -194,6 +194,18 @@ def continue_axis(time: xr.DataArray, dt: TimeStep, steps: int) -> np.ndarray:
     return end.values.astype(f"{dtype.kind}8[{unit}]") + (
         n * (int(dt.size) // _NANOSECONDS[unit])
     ).astype(f"m8[{unit}]")
+
+
+def ended_axis(time: xr.DataArray, dt: TimeStep, count: int) -> np.ndarray:
+    """Times ``t_last - dt * (count - 1 .. 0)``, shape (count,), in the dtype of ``time``."""
+    last, n = time.values[-1], np.arange(1 - count, 1)
+    if dt.kind == "number":
+        return np.asarray(float(last) + dt.size * n)
+    if dt.kind == "cftime":
+        step = datetime.timedelta(microseconds=dt.size / 1000)
+        return np.array([last + step * int(i) for i in n], dtype=object)
+    kind = time.dtype.kind
+    return np.asarray(last.astype(f"{kind}8[ns]") + n * np.timedelta64(int(dt.size), "ns"))
 
 
 def time_label(time: Any) -> float | str:
@@ -277,11 +289,3 @@ def _decimals(time: np.ndarray, dt: float, steps: int) -> np.ndarray:
 
 def _show(time: xr.DataArray, index: int) -> str:
     return str(time_label(time.values[index]))
-
-
-def _even_axis(kind: Kind, n: int) -> str:
-    if kind == "number":
-        return f"numpy.linspace(t[0], t[-1], {n})"
-    if kind == "cftime":
-        return f"xarray.date_range(t[0], t[-1], periods={n}, use_cftime=True)"
-    return f"pandas.date_range(t[0], t[-1], periods={n})"

@@ -79,11 +79,17 @@ def test_what_does_not_go_together(call, sea, words, text):
     assert text in " ".join(shown.split())
 
 
-def test_a_fitted_model_is_not_resampled(call, sea):
-    call("fit", "pod", "sea.nc", "-o", "sea.rom", "--latent", 1, "--dynamics", "dmd")
-    shown = call("forecast", "sea.rom", "sea.nc", "--steps", 3, "-o", "f.nc", "--resample", "1 s",
-                 status=2).stderr  # fmt: skip
-    assert "has its step already" in " ".join(shown.split())
+def test_an_uneven_history_goes_on_by_the_step_of_the_model(call, sea):
+    words = ["fit", "pod", "sea.nc", "-o", "sea.rom", "--latent", 1, "--dynamics", "dmd"]
+    call(*words, "--set", "dynamics.delays=3")
+    sea[0].isel(time=np.delete(np.arange(N), N - 2)).to_netcdf("late.nc")
+    ahead = ["forecast", "sea.rom", "late.nc", "--steps", 3, "-o", "f.nc"]
+    assert "--resample" in call(*ahead, status=2).stderr
+    shown = call(*ahead, "--resample", "1 s", status=2).stderr
+    assert "DMD steps by 0.1 s" in " ".join(shown.split())
+    call(*ahead, "--resample", "median")
+    with xr.open_dataset("f.nc") as found:
+        np.testing.assert_allclose(found.time, 0.1 * np.arange(N, N + 3))
 
 
 def test_auto_keeps_the_ranking(call, call_json, sea, monkeypatch):

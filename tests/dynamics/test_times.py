@@ -75,13 +75,13 @@ def test_the_step_of_a_numeric_axis_is_found(dt, t0, n, dtype):
 def test_one_missing_time_is_a_gap(n, data):
     gone = data.draw(st.integers(1, n - 2))
     time = np.delete(0.5 * np.arange(n + 1), gone)
-    with pytest.raises(DataError, match=r"uneven time steps, from 0\.5 to 1;.*data\.interp"):
+    with pytest.raises(DataError, match=r"uneven time steps, from 0\.5 to 1;.*resample="):
         measure_step(axis(time), "data")
 
 
 def test_months_are_uneven_and_the_message_says_where_and_what_to_type():
     months = axis(pd.date_range("2001-01-01", periods=24, freq="MS"))
-    with pytest.raises(DataError, match=r"wake\.nc: uneven.*2001-02-01.*pandas\.date_range"):
+    with pytest.raises(DataError, match=r"wake\.nc: uneven.*2001-02-01.*resample='median'"):
         measure_step(months, "wake.nc")
 
 
