@@ -118,8 +118,50 @@ def test_fine_bounds_are_computed_in_double_and_finer_ones_refused():
     assert not prepared("pod-ae", 1e-3)[0].double
     assert prepared("pod-ae", 1e-7)[0].double
     method, x, _ = prepared("pod-ae", 1e-7)
-    with pytest.raises(UnsuitableError, match="other machines"):
-        method.encode(x, np.array([1e-14, 1e-9]))
+    for fine in ([1e-14, 1e-9], [1e-14, 1.0], [1e-3, 1e-12]):  # one field is enough
+        with pytest.raises(UnsuitableError, match="other machines"):
+            method.encode(x, np.array(fine))
+
+
+def test_a_margin_is_kept_where_both_precisions_agree():
+    """Four roundings of the fluctuation, not of the mean, of each field that is coded."""
+    method, x, _ = prepared("pod")
+    z = method.code(x, np.ones(2))
+    p = method.predict(z, double=True)
+    fluctuation = np.abs(p - method.decoder(False).scaling.mean).max(axis=(0, 2, 3))
+    for channels in ((0, 1), (1,)):
+        for double, rounding in ((False, 2.0**-23), (True, 2.0**-52)):
+            own = Network(method.held, method.steps, channels, double, method.encoder)
+            own.predict = lambda *a, c=channels, **k: p[:, c]
+            m = own.margin(z, p[:, channels])
+            assert np.all(m >= 4 * rounding * fluctuation[list(channels)])
+            assert np.all(m >= 2.0**-52 * np.abs(p[:, channels]).max(axis=(0, 2, 3)))
+            if not double:
+                assert np.all(m < 8 * rounding * fluctuation[list(channels)])
+
+
+def test_values_out_of_reach_are_left_out_and_the_others_kept():
+    method, x, eps = prepared("pod")
+    own = Network(method.held, method.steps, method.channels, method.double, method.encoder)
+    z = method.code(x, eps)  # of the snapshots without them
+    own.code = lambda *a: z
+    x, places = x.copy(), [(3, 0, 2, 2), (5, 1, 4, 4)]
+    x[places[0]], x[places[1]] = 1e30, -1e25
+    _, decoded = own.encode(x, eps)
+    assert list(zip(*np.nonzero(np.isnan(decoded)), strict=True)) == places
+    assert np.nanmax(np.abs(decoded - x) / eps.reshape(-1, 1, 1)) < 1
+
+
+def test_latents_are_differenced_as_often_as_saves_most(monkeypatch):
+    method, x, eps = prepared("pod")
+    payload, sizes = method.encode(x, eps)[0], []
+    for most in (1, 2, 3, 4):
+        monkeypatch.setattr("romae.archive.network.ORDERS", most)
+        sizes.append(len(method.encode(x, eps)[0]))
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(payload) == sizes[-1] < sizes[0]
+    with pytest.raises(ArchiveError, match="differences of order 4 in a chunk"):
+        method.decode(bytes([4]) + payload[1:], x.shape, eps)
 
 
 def test_reduced_precision_of_the_caller_changes_nothing():

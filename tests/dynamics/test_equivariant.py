@@ -1,5 +1,7 @@
 """Shapes and phases apart: what a shift of the domain does to a forecast, and what it must not."""
 
+import importlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -168,18 +170,22 @@ def test_inputs_act_on_their_own_step():
 
 
 class Runaway(Dynamics):
-    """Increments that grow tenfold a step; shapes that stay."""
+    """Increments that grow tenfold a step, forwards or back; shapes that stay."""
+
+    way = 1.0
 
     def _fit(self, sequences, **known):
         pass
 
     def _rollout(self, history, steps, **known):
         out = np.repeat(history[:, -1:], steps, axis=1)
-        out[..., 0] = 10.0 ** np.arange(steps)
+        out[..., 0] = self.way * 10.0 ** np.arange(steps)
         return out
 
 
-def test_an_increment_that_runs_away_is_told():
+@pytest.mark.parametrize("way", [1.0, -1.0])
+def test_an_increment_that_runs_away_is_told(way, monkeypatch):
+    monkeypatch.setattr(Runaway, "way", way)
     model = Equivariant(Runaway()).fit(travelling(100))
     with pytest.warns(UserWarning, match="left three times the range"):
         found = model.forecast(travelling(100), 5)
@@ -231,3 +237,22 @@ def test_fields_that_start_elsewhere(tmp_path):
     np.testing.assert_allclose(there.u, found.u.roll(x=5), atol=1e-4)
     model.save(tmp_path / "model.rom")
     xr.testing.assert_identical(romae.load(tmp_path / "model.rom").forecast(history, 30), found)
+
+
+def test_a_choice_without_names_tries_the_linear_map_too(monkeypatch):
+    """Only where latents have phases; the names in the table say what is inside."""
+    module = importlib.import_module("romae.compare.candidates")
+    few = {n: romae.kinds.DYNAMICS[n] for n in ("dmd", "equivariant")}
+    monkeypatch.setattr(module, "DYNAMICS", few)
+    data = wave_train()
+    train, test = data.isel(time=slice(150)), data.isel(time=slice(150, None))
+    around = {"Equivariant(PolynomialMap)", "Equivariant(DMD(delays=2))"}
+    for reducer in (romae.Aligned(romae.POD(2), "x"), romae.POD(4)):
+        ranked = romae.compare_dynamics(
+            reducer.fit(train), train, test, steps=20, starts=3, measure="latents"
+        )
+        tried = {n for n in ranked.model.values if str(n).startswith("Equivariant")}
+        assert tried == (around if isinstance(reducer, romae.Aligned) else set())
+        assert not any(ranked.failure.values)
+    made = module.candidates([Equivariant(DMD(2), phases=1), Equivariant(DMD(2))], 0, "cpu")
+    assert list(made)[-2:] == ["Equivariant(DMD(delays=2))", "Equivariant(DMD(delays=2)) (2)"]

@@ -225,6 +225,18 @@ def test_waves_of_one_shape_are_their_phase(flows):
     check_reducer(model, flow)
     assert (model.latent, model.fitted, model.latent_bytes) == (2, None, 8)
     assert float(abs(model.reconstruct(flow).u - flow.u).max()) < 2e-5
+    high = flow + 300
+    model.fit(high)
+    assert model.fitted is None
+    assert float(abs(model.reconstruct(high).u - high.u).max()) < 1e-3
+
+
+def test_sizes_and_axes_that_cannot_be_are_found_before_the_fit(wave):
+    snapshots = open_snapshots(wave)
+    with pytest.raises(OptionError, match="determine at most 29"):
+        Aligned(POD(40)).check_size(snapshots)
+    with pytest.raises(DataError, match="it is not periodic"):
+        Aligned(POD(2), "x").check_size(open_snapshots(wave.assign_coords(x=wave.x.values)))
 
 
 def test_it_needs_fewer_numbers_than_pod(wave):
