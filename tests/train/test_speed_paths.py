@@ -1,5 +1,7 @@
 """Faster ways to the same weights: of the whole training, of one update, of one optimiser step."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -121,10 +123,52 @@ def test_an_advance_is_a_step_of_torch(start):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_moments_loaded_into_an_optimiser_that_has_moved_are_taken_up():
+    """Its own, of before, are forgotten: a run that is set back goes the same way again."""
+    torch.manual_seed(0)
+    w = nn.Parameter(torch.randn(20))
+    mine = make_adamw([w], {"lr": 1e-2})
+    gradients = torch.randn(5, 20)
+
+    def go(rows):
+        for g in rows:
+            w.grad = g.clone()
+            mine.advance()
+        return w.detach().clone()
+
+    go(gradients[:2])
+    place, moments = w.detach().clone(), copy.deepcopy(mine.state_dict())
+    first = go(gradients[2:])
+    with torch.no_grad():
+        w.copy_(place)
+    mine.load_state_dict(moments)
+    torch.testing.assert_close(go(gradients[2:]), first, rtol=0, atol=0)
+    assert float(mine.state_dict()["state"][0]["step"]) == 5
+
+
+def test_a_rate_that_is_changed_counts_from_the_next_step():
+    w = nn.Parameter(torch.ones(3))
+    mine, theirs = make_adamw([w], {"lr": 1e-2}), nn.Parameter(torch.ones(3))
+    reference = torch.optim.AdamW([theirs], lr=1e-2)
+    for lr in (1e-2, 1e-1, 1e-3):
+        for p, optimiser in ((w, mine), (theirs, reference)):
+            optimiser.param_groups[0]["lr"] = lr
+            p.grad = torch.tensor([1.0, -2.0, 1e-7]) * lr
+        mine.advance()
+        reference.step()
+        torch.testing.assert_close(w, theirs, rtol=1e-6, atol=1e-6)
+
+
 def test_many_or_large_parameters_go_by_the_optimiser_of_torch():
     settings = {"lr": 1e-2}
     assert not isinstance(make_adamw([nn.Parameter(torch.ones(2))] * 1 + _many(9), settings), AdamW)
-    assert not isinstance(make_adamw([nn.Parameter(torch.ones(2).double())], settings), AdamW)
+    assert isinstance(make_adamw(_many(adamw.FEW), settings), AdamW)
+    for other in (
+        torch.ones(2).double(),
+        torch.ones(3, 4).T,  # what the kernel would write to is a copy
+        torch.ones(1).expand(adamw.SMALL + 1).clone(),
+    ):
+        assert not isinstance(make_adamw([nn.Parameter(other)], settings), AdamW)
 
 
 def _many(n: int) -> list[nn.Parameter]:
