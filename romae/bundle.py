@@ -14,6 +14,7 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Bundled(ABC):
     @property
     def arguments(self) -> dict[str, Any]:
         """Constructor arguments, as given."""
-        given = {n: getattr(self, n) for n in inspect.signature(type(self)).parameters}
+        given = {n: getattr(self, n) for n in _parameters(type(self))}
         return {n: v.item() if isinstance(v, np.generic) else v for n, v in given.items()}
 
     @property
@@ -73,6 +74,11 @@ class Bundled(ABC):
 
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(f'{n}={v!r}' for n, v in self.arguments.items())})"
+
+
+@cache
+def _parameters(cls: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(cls).parameters)
 
 
 def write_bundle(

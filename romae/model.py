@@ -169,7 +169,8 @@ class ReducedModel:
         """
         told = {n: latents.attrs[n] for n in TRUST if n in latents.attrs}
         if to is None or out is not None:
-            return self.reducer.decode(latents, to=to, out=out).assign_attrs(told)
+            fields = self.reducer.decode(latents, to=to, out=out)
+            return fields.assign_attrs(told) if told else fields
         self.reducer.check_latents(latents)
         return decode_to_file(self.reducer, latents, to, overwrite=overwrite, attrs=told)
 

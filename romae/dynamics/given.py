@@ -123,6 +123,8 @@ def _inputs_ahead(
             f"{model.name} was fitted with the inputs {', '.join(law.names)} and the forecast "
             "has none. Expected inputs= that cover history and forecast."
         )
+    if inputs is None:
+        return None, ""
     axes = [_whole_axis(case.time[-model.context :], ahead.grid) for case in cases]
     series = _read_inputs(model, inputs, axes, "inputs")
     if series is None or law is None:

@@ -72,9 +72,9 @@ def continued(
     values: np.ndarray, lead: list[str], axis: np.ndarray, like: xr.DataArray
 ) -> xr.DataArray:
     """``values`` with the names and coordinates of ``like`` and the times ``axis``."""
-    coords = {n: c for n, c in like.coords.items() if TIME not in c.dims}
+    coords = {n: v for n, v in like.coords.variables.items() if TIME not in v.dims}
     if MEMBER in lead and MEMBER not in coords:
-        coords[MEMBER] = xr.DataArray(np.arange(len(values)), dims=MEMBER)
+        coords[MEMBER] = xr.Variable(MEMBER, np.arange(len(values)))
     times = xr.Variable(TIME, axis, like[TIME].attrs, like[TIME].encoding)
     dtype = like.dtype if like.dtype.kind == "f" else np.float64
     attrs = {n: v for n, v in like.attrs.items() if n not in (LEFT, OUTSIDE)}

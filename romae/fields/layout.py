@@ -184,20 +184,20 @@ class Layout:
             )
             for c, (f, v) in enumerate(zip(self.fields, each, strict=True))
         }
-        result = xr.Dataset(data, coords=self.coords.variables, attrs=dict(self.attrs))
+        coords: dict[Any, Any] = dict(self.coords.variables)
+        if time is not None:
+            coords[self.time_name] = xr.Variable((self.time,), time.values, dict(time.attrs))
+        if case is not None and case.dims:
+            coords |= {str(k): v.variable for k, v in case.coords.items()}
+            coords.setdefault(case_dim, case.variable)
+        # All at once: each coordinate that is added later has xarray merge all of them again.
+        result = xr.Dataset(data, coords, dict(self.attrs))
         for name in self.coords.variables:
             # CF: coordinates have no missing values; xarray would write a _FillValue for floats.
             if result[name].dtype.kind == "f":
                 result[name].encoding = {"_FillValue": None}
         if time is not None:
-            variable = xr.Variable((self.time,), np.asarray(time.values), dict(time.attrs))
-            variable.encoding = dict(time.encoding)
-            result = result.assign_coords({self.time_name: variable})
             result[self.time_name].encoding = dict(time.encoding)
-        if case is not None and case.dims:
-            result = result.assign_coords({str(k): v.variable for k, v in case.coords.items()})
-            if case_dim not in result.coords:
-                result = result.assign_coords({case_dim: case.variable})
         return result
 
     def _variable(

@@ -48,5 +48,5 @@ def scaled_batches(
     for block in snapshots.blocks(BLOCK_BYTES):
         check_values(snapshots, block.case, block.start, block.values)
         for values in torch.from_numpy(block.values).split(rows):
-            yield block.case, scale.forward(values.to(device))
+            yield block.case, scale.forward(values.to(device), overwrite=True)
         del block, values  # before the next is read: one block is held, not two

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MODES_BYTES = 256 << 20  # scaled modes that are copied
 BIASED = 8.0  # |mean| over scale: beyond, the rounding of a sum that holds the mean is told apart
-PRODUCT_BYTES = 32 << 20  # of one product: with more rows the modes are read less often
+PRODUCT_BYTES = 64 << 20  # of one product: many rows read the modes less often, and go faster
 LONG = 2  # snapshots a mode, from which the copy is soon paid back
 
 Fields = list[np.ndarray]  # (..., *space), one per field
