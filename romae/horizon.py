@@ -30,13 +30,12 @@ from romae.dynamics import Dynamics
 from romae.dynamics.known import inputs_of_cases
 from romae.dynamics.times import continue_axis, time_label
 from romae.fields import Snapshots
-from romae.metrics import FluctuationSums, energy, nrmse, quartiles, unit_groups
+from romae.metrics import FluctuationSums, energy, nrmse, quartiles, time_words, unit_groups
 from romae.metrics import valid_prediction_time as valid_time
 from romae.reducers import Reducer
 
 THRESHOLD = 0.4
 STARTS, FIELD_STARTS, LEADS = 50, 12, 16
-DAY = 86400.0  # s
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ class Horizon:
 
     def __str__(self) -> str:
         least = "at least " if self.median >= self.longest else ""
-        days = self.units == "s" and self.lower >= 2 * DAY
-        scale, units = (DAY, "days") if days else (1.0, self.units)
-        units = "time units" if units in ("", "1") else units
+        scale, units = time_words(self.units, self.lower)
         low, middle, up = (v / scale for v in (self.lower, self.median, self.upper))
         return (
             f"valid for {least}{middle:.4g} {units} (quartiles {low:.4g} to {up:.4g}, NRMSE "

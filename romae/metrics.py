@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+DAY = 86400.0  # s
 ALL = "all"  # label of the error over all fields, beside the names of the fields
 _ROUNDING = 16 * float(np.finfo(np.float32).eps)  # relative rounding of stored fields
 
@@ -215,6 +216,17 @@ def valid_prediction_time(
     censored = np.asarray(~bad.any(-1))
     first = np.where(censored, len(lead) - 1, bad.argmax(-1))
     return np.asarray(lead)[first], censored
+
+
+def time_words(units: str, length: float) -> tuple[float, str]:
+    """(scale, words) in which a time of ``length`` is told: seconds from two days on in days.
+
+    >>> time_words("s", 864000.0), time_words("", 3.0)
+    ((86400.0, 'days'), (1.0, 'time units'))
+    """
+    if units == "s" and length >= 2 * DAY:
+        return DAY, "days"
+    return 1.0, "time units" if units in ("", "1") else units
 
 
 def quartiles(x: np.ndarray, axis: int = 0) -> np.ndarray:

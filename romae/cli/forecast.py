@@ -137,7 +137,9 @@ def forecast(
     facts |= {name: fields.attrs[name] for name in TRUST if name in fields.attrs}
     text = f"wrote {output}  ({n} snapshots, {span})"
     if loaded.horizon is not None:
-        text += f"\n{loaded.horizon}: until {fields.attrs['valid_until']}"
+        until = fields.attrs["valid_until"]
+        until = f"{until:.10g}" if isinstance(until, float) else until.removesuffix(".000000000")
+        text += f"\n{loaded.horizon}: until {until}"
     return Result(text, facts)
 
 

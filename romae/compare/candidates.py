@@ -26,10 +26,16 @@ MOST_FEATURES = 300  # of a model that is tried because it was not named
 def candidates(models: Any, seed: int, device: str, phases: int = 0) -> dict[str, Any]:
     """Dynamics by name, baselines first: they are cheap, and a budget may run out.
 
-    ``phases``: how many the latents begin with. Without any, nothing is gained by Equivariant.
+    ``phases``: how many the latents begin with. Without any, nothing is gained by Equivariant;
+    with some it is tried around the linear map of two states as well, the best of all where
+    phases move evenly.
     """
+    import romae
+
     if models is None:
         models = [kind for kind in DYNAMICS if phases or kind != "equivariant"]
+        if "equivariant" in models:
+            models.insert(models.index("equivariant"), romae.Equivariant(romae.DMD(2)))
     given = models.items() if isinstance(models, Mapping) else ((None, m) for m in models)
     found: dict[str, Any] = {name: _made(name, seed, device) for name in BASELINES}
     for name, model in given:
@@ -39,7 +45,7 @@ def candidates(models: Any, seed: int, device: str, phases: int = 0) -> dict[str
                 f"cannot compare a {type(made).__name__} as dynamics. Expected a kind such as "
                 f"'gru', an object such as romae.GRU(), or a mapping of names to them."
             )
-        label = str(name or made.name)
+        label = str(name or _name(made))
         if label in BASELINES and (name or isinstance(model, str) or _arguments(made) == label):
             found[label] = made  # instead of the one that is there already
             continue
@@ -53,8 +59,20 @@ def candidates(models: Any, seed: int, device: str, phases: int = 0) -> dict[str
     return found
 
 
+def _name(made: Any) -> str:
+    """The class; of a model around another the class of both: Equivariant(DMD(delays=2))."""
+    inside = getattr(made, "dynamics", None)
+    return f"{made.name}({_arguments(inside)})" if inside is not None else str(made.name)
+
+
 def _arguments(made: Any) -> str:
     """The class with those arguments that are not its defaults."""
+    if getattr(made, "dynamics", None) is not None:
+        rest = {n: v for n, v in made.arguments.items() if n != "dynamics"}
+        defaults = inspect.signature(type(made)).parameters
+        parts = [_arguments(made.dynamics)]
+        parts += [f"{n}={v!r}" for n, v in rest.items() if v != defaults[n].default]
+        return f"{made.name}({', '.join(parts)})"
     given = {
         n: getattr(made, n)
         for n, p in inspect.signature(type(made)).parameters.items()
@@ -80,7 +98,7 @@ def fit_all(
     budget: float | None,
 ) -> None:
     """Fit what is not fitted; whatever goes wrong becomes the failure of its entry."""
-    begin = time.perf_counter()
+    begin, told = time.perf_counter(), set[str]()
     with track(len(entries), "fitting dynamics") as task:
         for entry in entries:
             spent = time.perf_counter() - begin
@@ -90,7 +108,9 @@ def fit_all(
                 else:
                     entry.failure = _attempt(entry, latents, params, inputs)
             if entry.failure:
-                log(f"{entry.name}: {entry.failure}")
+                again = entry.failure in told
+                log(f"{entry.name}: {'the same' if again else entry.failure}")
+                told.add(entry.failure)
             task.advance()
 
 

@@ -114,8 +114,8 @@ def choose(
             log(f"dynamics chosen: {name}")
             return fitted[str(name)], ranking_records(result), result
     raise TrainingError(
-        f"no dynamics could be fitted. {result.attrs['verdict']} Expected at least persistence to; "
-        f"give more snapshots."
+        f"no dynamics could be chosen. {result.attrs['verdict']} Expected at least persistence to "
+        "be fitted; mend what is said there, or give more snapshots."
     )
 
 

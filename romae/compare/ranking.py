@@ -9,11 +9,12 @@ between the two (:mod:`romae.compare.bootstrap`) contains zero, or when they dif
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from romae.compare.bootstrap import draw, interval
+from romae.metrics import time_words
 
 FLOOR = 1e-12  # of an NRMSE, before its logarithm
 MATTERS = 0.02  # of the valid time, or of the error
@@ -81,8 +82,9 @@ def sentences(
     order = np.argsort(ranking.rank)
     alive = [int(i) for i in order if not failure[i]]
     if not alive:
-        return ["No model could be fitted: " + _failures(names, failure)]
-    unit = f" {unit}" if unit not in ("", "1") else " time units"
+        return ["No model could be fitted. " + _failures(names, failure)]
+    scale, unit = time_words(unit, horizon)
+    unit, horizon, ranking = f" {unit}", horizon / scale, _scaled(ranking, scale)
     best = alive[0]
     found = [_winner(best, names, ranking, horizon, unit, threshold, starts)]
     ties = [names[i] for i in alive[1:] if ranking.tied[i]]
@@ -110,6 +112,12 @@ def sentences(
     if text := _failures(names, failure):
         found.append(text)
     return found
+
+
+def _scaled(r: Ranking, scale: float) -> Ranking:
+    """With valid times in another unit."""
+    valid, low, high = (v / scale for v in (r.valid, r.valid_low, r.valid_high))
+    return replace(r, valid=valid, valid_low=low, valid_high=high)
 
 
 def _winner(
@@ -143,5 +151,10 @@ def _join(names: Sequence[str]) -> str:
 
 
 def _failures(names: Sequence[str], failure: Sequence[str]) -> str:
-    parts = [f"{n}: {text}" for n, text in zip(names, failure, strict=True) if text]
-    return f"Not compared: {'; '.join(parts)}" if parts else ""
+    """Those with one reason together."""
+    by: dict[str, list[str]] = {}
+    for name, text in zip(names, failure, strict=True):
+        if text:
+            by.setdefault(text, []).append(name)
+    parts = [f"{_join(those)}: {text.rstrip('.')}" for text, those in by.items()]
+    return f"Not compared: {'; '.join(parts)}." if parts else ""

@@ -9,7 +9,7 @@ import xarray as xr
 import romae
 from romae.compare import compare_dynamics, compare_forecasts, forecast_table, write_comparison
 from romae.compare.bootstrap import block_length, draw, interval
-from romae.compare.ranking import rank_models
+from romae.compare.ranking import rank_models, sentences
 from romae.compare.rollouts import codes_of, histories_of, roll
 from romae.dynamics import DMD, GRU, Dynamics, Persistence
 from romae.errors import DataError, OptionError
@@ -225,6 +225,20 @@ def test_ranking_prefers_longer_then_more_accurate():
     ranking = rank_models(valid, errors, [(0, 0), (0, 9)], 5)
     assert ranking.rank.tolist() == [3, 2, 1, 4]
     assert ranking.tied.tolist() == [False, False, True, False]
+
+
+def test_one_reason_is_told_once_and_days_as_days():
+    nothing = np.full((2, 2), np.nan)
+    none = rank_models(nothing, np.full((2, 2, 5), np.nan), [(0, 0), (0, 9)], 5)
+    told = {"horizon": 8.64e5, "unit": "s", "threshold": 0.4, "starts": 2}
+    (text,) = sentences(["A", "B"], [True, False], none, ["too short.", "too short."], **told)
+    assert text == "No model could be fitted. Not compared: A and B: too short."
+    some = rank_models(
+        np.array([[8.64e5] * 2, [2 * 86400.0] * 2]), np.full((2, 2, 5), 0.1), [(0, 0), (0, 9)], 5
+    )
+    first, second, *_ = sentences(["A", "B"], [False, True], some, ["", ""], **told)
+    assert "stays valid to the end (10 days)" in first
+    assert "B, is valid for 2 days" in second
 
 
 # dynamics = "auto"

@@ -242,7 +242,8 @@ def test_fields_that_start_elsewhere(tmp_path):
 def test_a_choice_without_names_tries_the_linear_map_too(monkeypatch):
     """Only where latents have phases; the names in the table say what is inside."""
     module = importlib.import_module("romae.compare.candidates")
-    few = {n: romae.kinds.DYNAMICS[n] for n in ("dmd", "equivariant")}
+    few = ("persistence", "climatology", "dmd", "equivariant")
+    few = {n: romae.kinds.DYNAMICS[n] for n in few}
     monkeypatch.setattr(module, "DYNAMICS", few)
     data = wave_train()
     train, test = data.isel(time=slice(150)), data.isel(time=slice(150, None))
@@ -254,5 +255,6 @@ def test_a_choice_without_names_tries_the_linear_map_too(monkeypatch):
         tried = {n for n in ranked.model.values if str(n).startswith("Equivariant")}
         assert tried == (around if isinstance(reducer, romae.Aligned) else set())
         assert not any(ranked.failure.values)
-    made = module.candidates([Equivariant(DMD(2), phases=1), Equivariant(DMD(2))], 0, "cpu")
-    assert list(made)[-2:] == ["Equivariant(DMD(delays=2))", "Equivariant(DMD(delays=2)) (2)"]
+    made = module.candidates([Equivariant(DMD(2)), Equivariant(DMD(2), phases=1)], 0, "cpu")
+    name = "Equivariant(DMD(delays=2)"
+    assert list(made)[-2:] == [f"{name})", f"{name}, phases=1)"]
