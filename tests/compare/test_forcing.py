@@ -139,6 +139,36 @@ def test_the_even_truth_is_exact_for_straight_lines_and_keeps_out_of_gaps():
         evenly(open_snapshots(ramp), "6 parsecs")
 
 
+@pytest.mark.parametrize("kind", ["number", "datetime"])
+def test_the_median_step_is_that_of_most_snapshots(kind):
+    n = np.array([0, 1, 2, 4, 5, 6, 7, 8, 11, 12])
+    times = ("time", 0.25 * n, {"units": "s"})
+    if kind == "datetime":
+        times = ("time", np.datetime64("2001-01-01", "ns") + n * np.timedelta64(90, "m"))
+    u = (n[:, None] * np.arange(1, 4.0)).astype("f4")
+    data = xr.Dataset({"u": (("time", "x"), u, {"units": "K"})}, {"time": times})
+    found = evenly(open_snapshots(data), "median")
+    unit = 0.25 if kind == "number" else np.timedelta64(90, "m")
+    np.testing.assert_array_equal(found.times(), data.time.values[0] + np.arange(13) * unit)
+    np.testing.assert_allclose(found.read(0, 13)[:, 0, 0], np.arange(13), rtol=1e-6)
+    assert (found.dtype, found.layout.fields[0].units) == (np.float32, "K")
+
+
+def test_cases_are_made_even_where_all_share_their_times(monkeypatch):
+    n = np.array([0.0, 1, 2, 3, 5, 6])
+    u = np.multiply.outer([1.0, -2.0], n[:, None] * np.arange(1, 4.0))
+    data = xr.Dataset({"u": (("case", "time", "x"), u)}, {"time": n, "Re": ("case", [5.0, 7])})
+    found = evenly(open_snapshots(data), 1.0)
+    assert found.lengths == (7, 7) or list(found.lengths) == [7, 7]
+    np.testing.assert_allclose(found.isel(case=1).read(0, 7)[:, 0, 1], -4.0 * np.arange(7))
+    assert found.params.Re.tolist() == [5.0, 7.0]
+    monkeypatch.setattr("romae.compare.even.MOST", 3 * 8 * 2 * 7 * 3 - 1)
+    with pytest.raises(DataError, match=r"takes 0\.0 GiB\. Expected at most"):
+        evenly(open_snapshots(data), 1.0)
+    with pytest.raises(DataError, match="one snapshot"):
+        evenly(open_snapshots(data.isel(time=[0])), 1.0)
+
+
 @pytest.fixture(scope="module")
 def told_and_blind(pod, parts, force):
     told = ReducedModel(pod, OperatorInference("linear")).fit(parts[0], inputs=series(force))
