@@ -52,6 +52,7 @@ QUICK = {
     "ensemble": lambda **o: Ensemble(EchoState(60, context=16, **ECHO), 3, **o),
     "bagged": lambda **o: Ensemble("DMD", 4, how="bagging", **o),
     "polynomial": lambda **o: PolynomialMap(3, ridge=1e-9, noise=1e-3, **o),
+    "polynomial-bounded": lambda **o: PolynomialMap(3, ridge=1e-9, noise=0.0, bounded=True, **o),
     "polynomial-delays": lambda **o: PolynomialMap(2, context=3, ridge=1e-6, noise=0.0, **o),
     "echo": lambda **o: EchoState(60, context=16, **ECHO, **o),
 }

@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from romae.bundle import read_bundle
 from romae.dynamics import Climatology, EchoState, Persistence, PolynomialMap
 from romae.dynamics.echo import Reservoir, _tanh
 from romae.dynamics.pieces import horizons
@@ -324,6 +325,14 @@ def test_a_common_scale_counts_relative_sizes_alone(make_cycle):
     np.testing.assert_array_equal(other.forecast(4 * z, 40), 4 * one.forecast(z, 40))
     bent = PolynomialMap(2, ridge=1e-6, noise=1e-3, scale="common").fit(z * [1.0, 0.25])
     assert not np.allclose(bent.forecast(z * [1.0, 0.25], 40) / [1.0, 0.25], one.forecast(z, 40))
+
+
+def test_a_common_scale_is_saved(tmp_path):
+    z = _swamped(100)
+    model = PolynomialMap(2, ridge=1e-3, noise=0.0, scale="common", bounded=True).fit(z)
+    model.save(tmp_path / "map")
+    opened = PolynomialMap.from_bundle(read_bundle(tmp_path / "map"))
+    xr.testing.assert_identical(opened.forecast(z, 40), model.forecast(z, 40))
 
 
 @settings(max_examples=20, deadline=None)
