@@ -26,6 +26,7 @@ from romae.dynamics.resampling import resample_cases
 from romae.errors import BundleError, OptionError, check_option, nearest
 from romae.fields import Snapshots, open_like, open_snapshots
 from romae.horizon import Fields, Horizon
+from romae.progress import log
 from romae.recent import own_params, recent_latents
 from romae.reducers import Reducer
 from romae.reducers.decoding import decode_to_file
@@ -147,6 +148,12 @@ class ReducedModel:
         if resample is not None:
             cases, params, inputs = resample_cases(cases, params, inputs, resample)
         self.horizon = Horizon.measure(self.dynamics, cases, params, inputs, fields=fields)
+        if self.horizon is None:
+            log(
+                f"no horizon: the validation data have {max(map(len, cases))} snapshots at most. "
+                f"Expected more than {max(self.dynamics.context, 2)}, the history of "
+                f"{self.dynamics.name}; give longer ones."
+            )
         return self.horizon
 
     def encode(self, data: Source) -> xr.DataArray:

@@ -7,6 +7,7 @@ import xarray as xr
 import romae.horizon as module
 from romae import DMD, POD, OperatorInference, ReducedModel, open_snapshots
 from romae.dynamics import Persistence
+from romae.errors import DataError
 from romae.horizon import Fields
 from romae.metrics import FluctuationSums, energy, nrmse, unit_groups
 from romae.reducers import ConditionalAutoencoder
@@ -103,3 +104,17 @@ def test_inputs_go_with_the_pieces_of_resampled_cases():
     found = rom.forecast(whole.isel(time=slice(0, 150)), 40, inputs=series)
     truth = whole.u[150:190]
     assert float(np.sqrt(((found.u - truth) ** 2).mean() / truth.var())) < 0.1
+
+
+def test_validation_data_that_are_too_short_are_told(capsys):
+    train, short = waves(50), waves(4, start=50)
+    rom = ReducedModel(POD(2), DMD(4)).fit(train, validation=short)
+    assert rom.horizon is None
+    told = "no horizon: the validation data have 4 snapshots at most. Expected more than 4"
+    assert told in capsys.readouterr().err
+
+
+def test_one_snapshot_is_not_called_uneven():
+    pod = POD(2).fit(waves(40))
+    with pytest.raises(DataError, match=r"has 1 snapshot\. Expected a history"):
+        ReducedModel(pod, "auto").fit(waves(4, start=40))

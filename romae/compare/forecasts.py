@@ -93,6 +93,11 @@ def even_test(test: Snapshots, resample: Any) -> Snapshots:
     """``test`` at even times. Raises :class:`DataError` where they are not, and None is said."""
     if resample is not None:
         return evenly(test, resample)
+    if max(test.lengths) < 2:
+        raise DataError(
+            f"{test.source} has {max(test.lengths)} snapshot. Expected a history and what follows "
+            "it, two snapshots at least; give longer test data, or split otherwise."
+        )
     if test.dt is None:
         raise DataError(
             f"the times of {test.source} are not evenly spaced: a forecast has no lead time there. "

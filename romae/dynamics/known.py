@@ -127,7 +127,7 @@ def _table(params: Any, latents: Any, cases: int) -> pd.DataFrame | None:
     if isinstance(params, xr.Dataset):
         params = {str(n): v.values for n, v in params.variables.items() if n != CASE}
     if isinstance(params, Mapping):
-        return pd.DataFrame({k: np.broadcast_to(np.asarray(v), cases) for k, v in params.items()})
+        return pd.DataFrame({k: _per_case(k, np.asarray(v), cases) for k, v in params.items()})
     array = np.asarray(params, dtype=float)
     if array.ndim == 1:
         array = array[None] if cases == 1 else array[:, None]
@@ -136,6 +136,16 @@ def _table(params: Any, latents: Any, cases: int) -> pd.DataFrame | None:
             f"params has shape {array.shape}. Expected (cases, p), or names and values."
         )
     return pd.DataFrame(array, columns=[f"p{i}" for i in range(array.shape[1])])
+
+
+def _per_case(name: str, values: np.ndarray, cases: int) -> np.ndarray:
+    """One value for all cases, or one for each."""
+    if values.size not in (1, cases) or values.ndim > 1:
+        raise DataError(
+            f"params: {name!r} has the shape {values.shape} for {cases} case{'s' * (cases != 1)}. "
+            "Expected one value, or one for each case in their order."
+        )
+    return np.broadcast_to(values, cases)
 
 
 def read_inputs(inputs: Any, times: Sequence[xr.DataArray], what: str) -> list[pd.DataFrame]:

@@ -121,6 +121,10 @@ def test_parameters_that_are_missing_unknown_or_too_few(cases):
         model.forecast(cases[0], 3, params={"sped": 1.0})
     with pytest.raises(DataError, match="2 rows for 3 cases"):
         Driven().fit(cases, params=np.ones((2, 1)))
+    with pytest.raises(
+        DataError, match=r"'speed' has the shape \(2,\) for 3 cases. Expected one v"
+    ):
+        model.forecast(cases, 3, params={"speed": [1.0, 2.0]})
     with pytest.raises(DataError, match="'speed' is not finite"):
         model.forecast(cases[0], 3, params={"speed": np.nan})
 
