@@ -60,10 +60,11 @@ def rank(
 
 def text_table(ranking: Any) -> str:
     """What a first look asks for; failures keep their row."""
-    from romae.metrics import time_words
+    from romae.compare.told import in_days
 
-    scale, unit = time_words(str(ranking.attrs["time_units"]), float(ranking["lead"][-1]))
-    unit = "" if unit == "time units" else f" [{unit}]"
+    ranking = in_days(ranking)
+    unit = str(ranking.attrs["time_units"])
+    unit = f" [{unit}]" if unit not in ("", "1") else ""
     header = ["model", f"valid{unit}", "95 % interval", "quartiles", "error", "left", "fit", "step"]
     rows = []
     for i, name in enumerate(ranking["model"].values):
@@ -75,9 +76,9 @@ def text_table(ranking: Any) -> str:
             continue
         v = {n: float(one[n]) for n in one.data_vars if one[n].ndim == 0 and n != "failure"}
         rows.append([
-            str(name), f"{v['valid_time_mean'] / scale:.3g}",
-            f"{v['valid_time_mean_low'] / scale:.3g} to {v['valid_time_mean_high'] / scale:.3g}",
-            f"{v['valid_time_lower'] / scale:.3g} to {v['valid_time_upper'] / scale:.3g}",
+            str(name), f"{v['valid_time_mean']:.3g}",
+            f"{v['valid_time_mean_low']:.3g} to {v['valid_time_mean_high']:.3g}",
+            f"{v['valid_time_lower']:.3g} to {v['valid_time_upper']:.3g}",
             f"{100 * v['error_mean']:.3g} %", f"{100 * v['left_range']:.0f} %",
             f"{v['fit_seconds']:.2g} s", f"{1e6 * v['step_seconds']:.3g} us",
         ])  # fmt: skip

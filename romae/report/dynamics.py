@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from romae.compare import forecast_table, write_comparison
+from romae.compare.told import in_days
 from romae.files import atomic_directory
 from romae.report.figures.curves import bytes_text
 from romae.report.figures.style import data_uri, percent, png, settle, svg
@@ -66,6 +67,7 @@ def dynamics_section(ranking: xr.Dataset, folder: Path, name: str = "dynamics") 
     """The section; its figure is written to ``folder`` as ``name``.svg and .png."""
     from romae.report.figures import dynamics_ranking
 
+    ranking = in_days(ranking)
     figure, title = dynamics_ranking(ranking), f"Choice of dynamics, {name}"
     name = name.replace("+", "-")
     text = svg(settle(figure))

@@ -17,6 +17,7 @@ from typing import Any
 import xarray as xr
 
 from romae.compare import write_comparison
+from romae.compare.told import in_days
 from romae.fields import Snapshots, open_snapshots
 from romae.files import atomic_directory
 from romae.report.archive import Archived, archive_section
@@ -61,7 +62,8 @@ def write_report(
     """
     snapshots = open_snapshots(test)
     with atomic_directory(directory, overwrite=overwrite, marker=PAGE) as folder:
-        maker = Sections(folder / "figures", comparison, models, snapshots, forecasts)
+        told = None if forecasts is None else in_days(forecasts)
+        maker = Sections(folder / "figures", comparison, models, snapshots, told)
         sections = [s for s in maker.make() if s.figures or s.tables]
         for name, ranking in (choices or {}).items():
             sections.insert(-1, dynamics_section(ranking, folder / "figures", name))
@@ -75,7 +77,7 @@ def write_report(
         sections.append(
             Section("provenance", "Provenance", facts=facts(_origin(comparison, origin)))
         )
-        sentences = verdict(comparison, forecasts)
+        sentences = verdict(comparison, told)
         if archived is not None:
             sentences.append(archived.sentence())
         html = render(title, _subtitle(snapshots), sentences, sections)

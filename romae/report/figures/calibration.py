@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from romae.compare.told import in_days
 from romae.report.figures.style import PALETTE, label, new_figure, styled
 
 FLAT = 0.05  # of the error: a smaller spread is drawn on a logarithmic axis
@@ -16,6 +17,7 @@ def ensemble_calibration(calibration: xr.Dataset, *, field: str | None = None) -
     ``calibration`` is what :func:`romae.calibration` returned, or one model of
     :func:`romae.compare_ensembles`; ``field`` None takes the first.
     """
+    calibration = in_days(calibration)
     one = calibration.sel(field=str(calibration["field"].values[0]) if field is None else field)
     figure = new_figure(3.2)
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])

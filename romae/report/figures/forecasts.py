@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from romae.compare.told import in_days
 from romae.metrics import ALL
 from romae.report.figures.style import (
     PALETTE,
@@ -25,6 +26,7 @@ def forecast_error(forecasts: xr.Dataset, *, field: str = ALL) -> Figure:
     ``forecasts`` is what :func:`romae.compare_forecasts` returned. Bands and whiskers reach
     from the lower to the upper quartile over starts.
     """
+    forecasts = in_days(forecasts)
     figure = new_figure(3.9)
     left, right = figure.subplots(1, 2, width_ratios=[1.7, 1])
     looks = _looks(forecasts)
