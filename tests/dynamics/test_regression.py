@@ -13,7 +13,7 @@ from romae.dynamics import DMD, Koopman, LatentGP, OperatorInference, SINDy
 from romae.dynamics.laws import Library, derivative, roll
 from romae.dynamics.perturbed import Perturbed
 from romae.dynamics.shrunk import FIXED, Spectra, leave_one_out
-from romae.dynamics.thresholded import RIDGES, folded, search, stlsq
+from romae.dynamics.thresholded import RIDGES, _ridge, folded, search, stlsq
 from romae.errors import DataError, MissingDependencyError, OptionError
 
 
@@ -614,6 +614,7 @@ def test_features_that_depend_on_each_other_have_a_law_too():
     D = rng.normal(size=(50, 3))
     D = np.column_stack([D, D[:, 0], D.sum(axis=1)])
     R = D[:, :2] @ np.array([[1.0, 0.5], [2.0, -1]])
+    np.testing.assert_allclose(_ridge(np.ones((2, 2)), np.ones(2), 0.0), [0.5, 0.5])
     for threshold in (0.0, 0.05):
         ((_, _, law),) = search(D, R, [(threshold, RIDGES[0])])
         np.testing.assert_allclose(D @ law, R, atol=1e-6)
