@@ -102,6 +102,10 @@ class NeuralODE(Trained):
             A[:, :k] = -self.damping * np.eye(k)
         return A, b
 
+    @property
+    def _compiled(self) -> bool:
+        return self.method == "rk4"
+
     def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
         import torch
 

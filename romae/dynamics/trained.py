@@ -3,20 +3,30 @@
     z_{n+1} = A [z_n, x_n] + b + g(z_n, x_n, past)       x (m,): parameters and inputs, if any
     min_{A, b} sum_n || z_{n+1} - A [z_n, x_n] - b ||^2   the start, where g = 0
 
-So a training starts as the best linear map with decaying modes, and keeps the start when
-nothing better is found: on the held-out tail it is never worse than a linear model. Every
+So a training starts as the best linear map without growing modes, and keeps the start when
+nothing better is found: in validation it is never worse than a linear model. Every
 record of ``history`` has the error of that start, ``linear``, beside its own.
+
+    error = MSE over the held-out tail + 0.1 max_i | log (s_i / sigma_i) |     at most 0.1 more
+
+A cycle in the data says little of what happens beside it, so that networks which err alike over
+some periods lose or gain size over hundreds. Where the data are stationary and nothing that changes
+drives them, validation therefore also looks at s, the standard deviations late in rollouts of ten
+thousand steps, and at sigma, those of the data; a difference of 1 % is none.
 
 Training is that of :mod:`romae.dynamics.unrolled`, in float32; a forecast is one compiled loop
 with states in float64 (:mod:`romae.dynamics.loops`).
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from romae.dynamics.base import Dynamics
+from romae.dynamics.linear_start import driven, evenly, linear_map
+from romae.dynamics.regression import stationary
 from romae.errors import OptionError, TrainingError, check_whole
 
 if TYPE_CHECKING:
@@ -28,6 +38,8 @@ AVERAGE = 0.98  # decay of the running mean of the weights, which is judged and 
 # Share of the updates without a better rollout after which training stops. More than half: short
 # rollouts at first may bring nothing on long ones.
 PATIENCE = 0.6
+LOOPS, TRIAL = 4, 10_000  # long rollouts that are looked at for drift, and their steps at most
+DRIFT, NONE = 0.1, 0.01  # what an e-fold of amplitude counts, and how much of one is none
 
 
 class Trained(Dynamics):
@@ -74,6 +86,11 @@ class Trained(Dynamics):
         """
         return A, b
 
+    @property
+    def _compiled(self) -> bool:
+        """Whether ten thousand steps of ``_loop`` cost next to nothing."""
+        return True
+
     @abstractmethod
     def _network(self, A: np.ndarray, b: np.ndarray) -> "Step":
         """The network with the linear part A (k, k + m), b (k,), and the rest at its start."""
@@ -101,18 +118,19 @@ class Trained(Dynamics):
         device = pick_device(self.device)
         drives = [_drive(z, params, inputs, i) for i, z in enumerate(sequences)]
         longest = 1.0 if times is None else max(float(np.diff(t).max()) for t in times)
-        A, b = self._start(*linear_map(*_evenly(sequences, drives, times)), longest)
+        A, b = self._start(*linear_map(*evenly(sequences, drives, times)), longest)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.seed)
             net = self._network(A, b).float().to(device)
+        rows = drives
         if times is not None:  # the length of each step goes along
             net.timed = True
-            drives = [
+            rows = [
                 np.column_stack([x, np.diff(t, append=t[-1] + 1)])
                 for x, t in zip(drives, times, strict=True)
             ]
         feeds = windows(
-            sequences, drives, context=self.context, unroll=self.unroll, batch=BATCH,
+            sequences, rows, context=self.context, unroll=self.unroll, batch=BATCH,
             seed=self.seed, device=device,
         )  # fmt: skip
         config = TrainConfig(
@@ -120,15 +138,42 @@ class Trained(Dynamics):
             seed=self.seed, average=AVERAGE,
             patience=max(1, round(PATIENCE * self.updates / feeds[0].updates)),
         )  # fmt: skip
-        objective = RolloutError(A.shape[0], self.context, self.unroll, self.noise)
+        drift = self._drift(sequences, drives)
+        objective = RolloutError(A.shape[0], self.context, self.unroll, self.noise, drift)
         try:
             self.history = fit_unrolled(net, feeds, objective, config, self.name)
         except TrainingError as error:
             text = str(error).replace("train.lr", "learning_rate")
             raise TrainingError(f"{self.name}: {text}") from error
-        found = {n: p.detach().cpu().numpy().copy() for n, p in net.named_parameters()}
-        for name in found:
-            setattr(self, name, found[name])
+        self._adopt(net)
+
+    def _adopt(self, net: "Step") -> None:
+        """Take the weights of ``net``."""
+        for name, p in net.named_parameters():
+            setattr(self, name, p.detach().cpu().numpy().copy())
+
+    def _drift(
+        self, sequences: list[np.ndarray], drives: list[np.ndarray]
+    ) -> Callable[["Step"], float] | None:
+        """How far long rollouts of a network lose or gain size; None where data do not tell."""
+        if driven(drives) or not self._compiled or not stationary(sequences):
+            return None
+        pick = np.unique(np.linspace(0, len(sequences) - 1, LOOPS).astype(int))
+        C, steps = self.context, min(TRIAL, 25 * max(map(len, sequences)))
+        history = np.stack([sequences[i][-C:] for i in pick])
+        x = np.stack([np.repeat(drives[i][:1], C - 1 + steps, axis=0) for i in pick])
+        size = np.mean([sequences[i].var(axis=0) for i in pick], axis=0)
+
+        def drift(net: "Step") -> float:
+            self._adopt(net)
+            with np.errstate(all="ignore"):
+                z = self._loop(history, x, steps, *self._weights())
+                late = z[:, -steps // 4 :].var(axis=1).mean(axis=0)[size > 0]
+                ratio = np.abs(np.log(late / size[size > 0])) / 2
+            worst = float(np.nan_to_num(ratio, nan=1.0, posinf=1.0).max(initial=0.0))
+            return DRIFT * max(0.0, min(worst, 1.0) - NONE)
+
+        return drift
 
     def _rollout(
         self,
@@ -189,45 +234,3 @@ def _drive(
     if inputs is not None:
         parts.append(inputs[case])
     return np.concatenate(parts, axis=1)
-
-
-def _evenly(
-    sequences: list[np.ndarray], drives: list[np.ndarray], times: list[np.ndarray] | None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """States and drives at whole steps, by a cubic spline: good enough for a start."""
-    if times is None:
-        return sequences, drives
-    from scipy.interpolate import make_interp_spline  # here: forecasts work without scipy
-
-    grids = [np.arange(0.0, np.floor(t[-1]) + 1) for t in times]
-    z = [
-        make_interp_spline(t, rows, k=min(3, len(t) - 1))(at)
-        for t, rows, at in zip(times, sequences, grids, strict=True)
-    ]
-    x = [
-        rows[np.searchsorted(t, at, side="right") - 1]
-        for t, rows, at in zip(times, drives, grids, strict=True)
-    ]
-    return z, x
-
-
-def linear_map(
-    sequences: list[np.ndarray], drives: list[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares z_{n+1} = A [z_n, x_n] + b over all cases, growing modes held: A, b."""
-    k, width = sequences[0].shape[1], sequences[0].shape[1] + drives[0].shape[1] + 1
-    G, R = np.zeros((width, width)), np.zeros((width, k))
-    for z, x in zip(sequences, drives, strict=True):  # sums: memory for one case at a time
-        fed = np.concatenate([z, x, np.ones((len(z), 1))], axis=1)[:-1]
-        G += fed.T @ fed
-        R += fed.T @ z[1:]
-    values, Q = np.linalg.eigh(G)
-    # directions that the data do not excite above rounding keep zero
-    inverse = np.where(values > 1e-12 * values[-1], 1 / np.maximum(values, 1e-300), 0.0)
-    M = (Q * inverse @ (Q.T @ R)).T
-    A, b = M[:, :-1], M[:, -1]
-    growth, modes = np.linalg.eig(A[:, :k])
-    if np.abs(growth).max() > 1 and np.linalg.cond(modes) < 1e8:
-        held = growth / np.maximum(1, np.abs(growth))
-        A[:, :k] = np.linalg.solve(modes.T, (modes * held).T).T.real
-    return A, b

@@ -13,7 +13,7 @@ neural networks for the forecasting of complex spatiotemporal dynamics, 2020 (tr
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,12 +116,14 @@ class RolloutError:
 
     In validation the error of a state counts as 1, that of the mean, at most: what a chaotic
     rollout does beyond its horizon says nothing, and one that overflows is bad, no failure.
+    ``drift`` says what long rollouts cost there.
     """
 
     latent: int
     context: int
     unroll: int
     noise: float
+    drift: Callable[[Step], float] | None = None
 
     def __call__(self, net: nn.Module, batch: Tensor, progress: float) -> Tensor:
         z, x, seen = batch.split([self.latent, batch.shape[-1] - self.latent - 1, 1], dim=-1)
@@ -134,7 +136,11 @@ class RolloutError:
         if not net.training:
             error = error.nan_to_num(1.0).clamp(max=1.0)
         weight = seen[:, truth, 0]
-        return (error * weight).sum() / weight.sum()
+        mean = (error * weight).sum() / weight.sum()
+        if net.training or self.drift is None:
+            return mean
+        assert isinstance(net, Step)
+        return mean + self.drift(net)
 
 
 def roll(net: nn.Module, z: Tensor, x: Tensor, context: int, steps: int, noise: float) -> Tensor:
