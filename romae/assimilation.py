@@ -28,6 +28,7 @@ from romae.dynamics.times import TOLERANCE, seconds_since, time_label
 from romae.errors import DataError, OptionError, check_whole
 from romae.fields import open_snapshots
 from romae.model import ReducedModel
+from romae.recent import own_params, recent_latents
 
 SENSOR = "sensor"
 Noise = float | Mapping[str, float]
@@ -66,10 +67,11 @@ def assimilate(
 ) -> xr.DataArray:
     """``ensemble`` (member, time, latent) corrected by ``observations`` at some of its times.
 
-    ``observations`` are either sensors, a Dataset of fields over (time, sensor) or (sensor), with
-    the position of each as coordinates named like the axes of the fields (the nearest grid point
-    counts; NaN is no observation), or whole snapshots, anything :func:`open_snapshots` takes,
-    which are encoded. Without a time they belong to the last of the ensemble.
+    ``observations`` are either sensors, a Dataset (or a named DataArray of one field) over (time,
+    sensor) or (sensor), with the position of each as coordinates named like the axes of the fields
+    (the nearest grid point counts; NaN is no observation), or whole snapshots, anything
+    :func:`open_snapshots` takes, which are encoded. Without a time they belong to the last of the
+    ensemble.
 
     ``noise``: standard deviation of a sensor, in the unit of its field, one number or one for each
     field; for whole snapshots one number, in standard deviations of the training latents.
@@ -86,6 +88,7 @@ def assimilate(
         raise DataError("assimilate got 1 member. Expected 2 or more; forecast with ensemble=50.")
     if not inflation >= 1:
         raise OptionError(f"inflation is {inflation}. Expected a number of at least 1.")
+    observations = _named(observations)
     if _sensors(observations):
         Y, y, R = _observed_sensors(model, ensemble, observations, noise)
     else:
@@ -124,9 +127,13 @@ def follow(
     needed = max(dynamics.context, 2)
     snapshots = open_snapshots(history)
     snapshots.require(needed, f"a forecast by {dynamics.name}")
-    z = model.encode(snapshots.isel(time=slice(-needed, None)))
-    if CASE in z.dims:
-        raise DataError("the history has several cases. Expected one: .isel(case=[0]).")
+    if snapshots.cases > 1:
+        raise DataError(f"the history has {snapshots.cases} cases. Expected one: .isel(case=[0]).")
+    z = recent_latents(model.reducer, snapshots, dynamics)
+    z = z.isel({CASE: 0}, drop=True) if CASE in z.dims else z
+    if options.get("params") is None:
+        options["params"] = own_params(snapshots, dynamics)
+    observations = _named(observations)
     if not _sensors(observations):
         observations = open_snapshots(observations).to_dataset()
         observations = observations.rename({model.reducer.layout.time: TIME})
@@ -148,6 +155,17 @@ def follow(
         window = assimilate(model, window, now.rename(name), noise=noise, inflation=inflation)
         found += [later[:, :-1], window[:, -1:]]
     return xr.concat(found, TIME, coords="minimal", compat="override", join="override")
+
+
+def _named(observations: Any) -> Any:
+    """Sensors of one field as a Dataset."""
+    one = isinstance(observations, xr.DataArray) and SENSOR in observations.dims
+    if one and observations.name is None:
+        raise DataError(
+            "sensors are a DataArray without a name. Expected that of their field: "
+            "sensors.rename('u')."
+        )
+    return observations.to_dataset() if one else observations
 
 
 def _sensors(observations: Any) -> bool:
@@ -186,6 +204,13 @@ def _observed_sensors(
             f"{list(sensors.coords)}. Expected some of the fields {', '.join(layout.names)}, at "
             f"coordinates {', '.join(layout.space)} over {SENSOR!r}."
         )
+    for f in layout.fields:
+        units = str(sensors[f.name].attrs.get("units", "")) if f.name in names else ""
+        if units and f.units and units != f.units:
+            raise DataError(
+                f"sensors of {f.name!r} are in {units!r}, the field is in {f.units!r}. Expected "
+                "one unit; convert the sensors."
+            )
     fields = model.decode(ensemble.isel({TIME: where}))
     place = {d: _nearest(fields[d], sensors[d]) for d in layout.space}
     Y, y, R = [], [], []

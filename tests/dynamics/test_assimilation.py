@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae import DMD, POD, Perturbed, ReducedModel
+from romae import DMD, POD, OperatorInference, Perturbed, ReducedModel
 from romae.assimilation import assimilate, etkf, follow
 from romae.errors import DataError, OptionError
 
@@ -142,3 +142,30 @@ def test_what_cannot_be_observed(model):
         assimilate(model, ensemble, seen, noise=1, inflation=0.5)
     with pytest.raises(DataError, match=r"got \('time', 'latent'\)"):
         assimilate(model, ensemble[0], seen, noise=1)
+
+
+def test_sensors_of_one_field_and_a_case_with_its_parameter():
+    """A DataArray will do; parameters come with the history, and units are looked at."""
+    omega = [1.0, 1.5, 2.0, 2.5]
+    t = 0.1 * np.arange(80)
+    family = xr.concat([waves(80).assign_coords(omega=w) for w in omega], "case")
+    for i, w in enumerate(omega):
+        family.u[i] = np.cos(family.x.values - w * t[:, None])
+    rom = ReducedModel(POD(2), OperatorInference("linear")).fit(family.isel(time=slice(60)))
+    truth = family.isel(case=2, time=slice(60, None))
+    at = xr.DataArray([3, 11, 20], dims="sensor")
+    seen = truth.u.isel(x=at, time=slice(4, 20, 5))
+    options = {"noise": 0.05, "members": Perturbed(20, 0.3, of="spread")}
+    found = []
+    for history in (family.isel(case=[2]), family.isel(case=2)):
+        found.append(follow(rom, history.isel(time=slice(60)), seen, **options))
+    xr.testing.assert_allclose(found[0].drop_vars("omega", errors="ignore"), found[1])
+    error = rom.decode(found[1].mean("member")).u - truth.u[: found[1].sizes["time"]]
+    assert float(np.abs(error[-1]).max()) < 0.1
+    z = rom.forecast_latents(family.isel(case=2, time=slice(60)), 5, ensemble=9)
+    with pytest.raises(DataError, match=r"'u' are in 'cm/s', the field is in 'm/s'.*convert"):
+        assimilate(rom, z, seen[:1].assign_attrs(units="cm/s"), noise=0.1)
+    with pytest.raises(DataError, match=r"without a name.*rename\('u'\)"):
+        assimilate(rom, z, seen[:1].rename(None), noise=0.1)
+    with pytest.raises(DataError, match="the history has 4 cases"):
+        follow(rom, family.isel(time=slice(60)), seen, noise=0.1)
