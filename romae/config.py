@@ -103,18 +103,21 @@ def read_arguments(
     *,
     where: str,
     rest: Callable[..., Any] | None = None,
+    besides: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Keyword arguments of ``function`` from ``mapping``, by its signature and annotations.
 
     A table becomes the dataclass that the annotation names (``train = {epochs = 5}``). ``rest`` is
-    what ``function`` hands its ``**options`` to. Raises :class:`OptionError` as
+    what ``function`` hands its ``**options`` to; ``besides`` are names that somebody else has taken
+    out of ``mapping``, for the error. Raises :class:`OptionError` as
     :func:`read_dataclass` does; missing arguments are left to the call.
     """
     own = _parameters(function)
     hints = {**own, **(_parameters(rest) if rest else {}), **own}  # its own come first
     for key in mapping:
         if key not in hints:
-            raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, hints)}")
+            known = [*besides, *hints]
+            raise OptionError(f"{where}: unknown option {key!r}. {nearest(key, known)}")
     return {k: _read(hints[k], v, f"{where}.{k}") for k, v in mapping.items()}
 
 

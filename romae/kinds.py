@@ -8,7 +8,7 @@ two latents for each axis; an energy fraction is that of the POD inside.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -62,10 +62,12 @@ def make_reducer(
     options: Mapping[str, Any] | None = None,
     *,
     where: str = "",
+    besides: Iterable[str] = (),
 ) -> Any:
     """Unfitted reducer; ``latent`` None takes the default of the class.
 
-    ``where`` opens the errors about options, before the kind. Raises :class:`OptionError` for
+    ``where`` opens the errors about options, before the kind; ``besides``: options that are known,
+    too, and have been taken out. Raises :class:`OptionError` for
     unknown kinds and options, with the nearest name.
     """
     made = _lookup(kind, REDUCERS, "reducer")
@@ -73,9 +75,12 @@ def make_reducer(
     where = f"{where} {kind}".strip()
     if made is romae.Aligned:
         own = {n: arguments.pop(n) for n in ("axes",) if n in arguments}
+        latent = arguments.pop("latent", None) if latent is None else latent
         whole = None if isinstance(latent, float) else latent
         size = None if whole is not None else latent
-        inner = make_reducer(_inside(arguments, where), size, arguments, where=where)
+        besides = ("axes", "inner")
+        inside = _inside(arguments, where)
+        inner = make_reducer(inside, size, arguments, where=where, besides=besides)
         return made(inner, **read_arguments(made, own, where=where), latent=whole)
     cls = _network(made, arguments, where)
     default = getattr(cls, "default_train", None)
@@ -84,7 +89,8 @@ def make_reducer(
         arguments["train"] = {**asdict(default), **arguments["train"]}
     if latent is not None:
         arguments[_SIZE.get(cls.__name__, "latent")] = latent
-    return made(**read_arguments(made, arguments, where=where, rest=cls))
+    given = read_arguments(made, arguments, where=where, rest=cls, besides=besides)
+    return made(**given)
 
 
 def seeded(kind: str, options: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -75,8 +75,8 @@ def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
     ``--variables u``, ``params={'Re': 1}`` ``--params Re=1``; what stands inside a call,
     ``ds.isel(time=0)``, stays Python.
 
-    >>> in_shell("type rel=1e-3, or f(rel=2)", [click.Option(["--rel"])])
-    'type --rel 1e-3, or f(rel=2)'
+    >>> in_shell("type rel=1e-3, rel=..., or f(rel=2)", [click.Option(["--rel"])])
+    'type --rel 1e-3, --rel ..., or f(rel=2)'
     >>> in_shell("params={'Re': value, ...}, one a case", [click.Option(["--params"])])
     '--params Re=value, one a case'
     """
@@ -101,7 +101,7 @@ def in_shell(text: str, params: Iterable[click.Parameter]) -> str:
 
 
 _CALL = re.compile(r"([\w.\]]+\((?:[^()]|\([^()]*\))*\))")
-_ARGUMENT = re.compile(r"(?<![\w(.\-])([a-z_]+)=(\[[^\]]*\]|\{[^}]*\}|'[^']*'|[\w.+\-]*\w)?")
+_ARGUMENT = re.compile(r"(?<![\w(.\-])([a-z_]+)=(\[[^\]]*\]|\{[^}]*\}|'[^']*'|\.\.\.|[\w.+\-]*\w)?")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -23,7 +23,7 @@ AUTO = "auto"
 
 
 @command("fit")
-@click.argument("kind", metavar="pod|pod-ae|conv")
+@click.argument("kind", metavar="KIND")
 @files_argument
 @output_option("Model to write, a directory such as wake.rom.")
 @click.option("--latent", metavar="K", help="Latent size; for pod also an energy fraction.")
@@ -74,7 +74,24 @@ def fit(
     romae fit pod sea.nc -o sea.rom --latent 4 --dynamics echo --inputs wind.nc --resample '6 h'
     romae fit pod 'archive-*.nc' -o pod.rom --latent 128 --scheduler tcp://10.0.0.1:8786
 
-    --set takes the arguments of the reducer, and after `dynamics.` those of the dynamics.
+    KIND is one of:
+
+    \b
+    pod, quadratic             linear; linear encoder and quadratic decoder
+    pod-ae, conv, dense        networks in POD coordinates, on the grid, on the values
+    linear, stacked, sequence  linear layers; layers trained one by one; windows of snapshots
+    conditional, cvae          told the parameters of the cases
+    vae, vqvae, sparse,        pod-ae (masked: conv) with a bottleneck, objective or corruption
+    contractive, rank,         of its own; --set network=conv for another network
+    denoising, masked
+    aligned                    another one (--set inner=pod-ae) behind an alignment along
+                               periodic axes (--set axes=x; all of them otherwise)
+
+    \b
+    romae fit aligned flow.nc -o flow.rom --latent 8 --set axes=x --set inner=pod
+
+    --set takes the arguments of the reducer (aligned: axes, inner and those of the one inside), and
+    after `dynamics.` those of the dynamics. --latent of aligned counts two for each axis.
     """
     from romae.config import apply_settings
     from romae.files import check_output

@@ -74,8 +74,8 @@ def positions(layout: Layout, axes: Sequence[str] | None) -> tuple[int, ...]:
     if not periodic and axes is None:
         raise DataError(
             f"Aligned needs a periodic axis, and none of {', '.join(layout.space)} is. If one "
-            f"wraps around, type open_snapshots(..., periodic=[{layout.space[-1]!r}]); else take "
-            "the reducer without Aligned."
+            f"wraps around, open the data with periodic=[{layout.space[-1]!r}]; else take the "
+            "reducer without Aligned."
         )
     chosen = tuple(layout.space.index(name) for name in axes or periodic)
     for i in chosen:
@@ -93,7 +93,7 @@ def _trouble(layout: Layout, i: int) -> str:
     if not layout.periodic[i]:
         return (
             "it is not periodic, and shifted copies would leave the domain. If it wraps around, "
-            f"type open_snapshots(..., periodic=[{name!r}])."
+            f"open the data with periodic=[{name!r}]."
         )
     if n < 3:
         return f"it has {n} points. Expected 3 or more, which hold one wave."

@@ -24,7 +24,7 @@ from romae.errors import OptionError, check_option, check_whole
 from romae.feed import ResidentFeed, StreamFeed, make_feed
 from romae.fields import Snapshots
 from romae.linalg import Decomposition
-from romae.nets.bottlenecks import Bottleneck
+from romae.nets.bottlenecks import Bottleneck, Plain, Saturated
 from romae.reducers.base import Reducer
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData
@@ -32,6 +32,7 @@ from romae.reducers.network_coder import NetworkCoder
 from romae.reducers.pod import decompose_fields
 from romae.train import TrainConfig, train
 from romae.train.objective import Corruption, Frame, Term, Training, objective
+from romae.train.penalties import Contractive
 from romae.train.ranks import Ranks, here
 
 Scale = Literal["units", "field", "none"]
@@ -76,6 +77,24 @@ class Autoencoder(Reducer):
         self.bottleneck, self.corruption, self.scale = bottleneck, corruption, scale
         self.train = self.default_train if train is None else train
         self._inside: int | None = None
+
+    def check_size(self, snapshots: Snapshots) -> None:
+        """Refuse a size that the snapshots cannot determine, and one that reduces nothing."""
+        super().check_size(snapshots)
+        mask, n = snapshots.layout.mask, snapshots.layout.size
+        n = n if mask is None else int(mask.sum())
+        free = isinstance(self.bottleneck, Plain | Saturated) and self.corruption is None
+        if (
+            self.latent >= n
+            and free
+            and not any(isinstance(t, Contractive) for t in self.objective)
+        ):
+            raise OptionError(
+                f"{self.name} asks for {self.latent} latents of snapshots that have {n} values: a "
+                f"copy of the snapshot would be the best code. Expected fewer, or a regulariser. "
+                f"Type a size of {n - 1} or less, or add one such as bottleneck=parts.Sparse(), "
+                "corruption=parts.Noise()."
+            )
 
     @property
     def inside(self) -> int:

@@ -1,5 +1,7 @@
 """The commands do what the Python API does, on files."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -21,6 +23,32 @@ def pod(chaos, tmp_path_factory):
     result = CliRunner(catch_exceptions=False).invoke(main, words)
     assert result.exit_code == 0, result.output
     return path
+
+
+def test_fit_names_every_kind(call):
+    from romae.kinds import REDUCERS
+
+    said = call("fit", "--help").stdout
+    for kind in REDUCERS:
+        assert re.search(rf"^  .*(?<![\w-]){kind}(?![\w-])", said, re.M), kind
+    assert "--set axes=x --set inner=pod" in said
+
+
+def test_aligned_takes_its_options_and_those_inside(call, tmp_path):
+    x = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    u = np.cos(x - np.arange(40)[:, None] * 0.3) + 0.3 * np.cos(2 * x)
+    axes = {"time": np.arange(40.0), "x": x}
+    xr.Dataset({"u": (("time", "x"), u)}, axes).to_netcdf(tmp_path / "wave.nc")
+    words = ["fit", "aligned", "wave.nc", "-o", "wave.rom", "--set", "inner=pod"]
+    assert "open the data with --periodic x" in call(*words, status=2).stderr
+    words += ["--periodic", "x"]
+    wrong = call(*words, "--set", "axis=x", status=2).stderr
+    assert "'axis'. Expected one of: axes, inner, rank" in wrong
+    assert "Did you mean 'axes'?" in wrong
+    for size in (["--latent", "4"], ["--set", "latent=4"]):
+        call(*words, "--set", "axes=x", *size, "--overwrite")
+        model = romae.load(tmp_path / "wave.rom")
+        assert (model.latent, model.fitted.latent) == (4, 2)
 
 
 def test_data_list_and_show(call, call_json):

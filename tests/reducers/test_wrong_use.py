@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from romae import load, open_snapshots
+from romae import load, open_snapshots, parts
 from romae.errors import DataError, GridMismatchError, NotFittedError, OptionError, PathExistsError
 from romae.reducers import POD, ConvAutoencoder, PODAutoencoder, TrainConfig, autoencoder
 
@@ -74,6 +74,24 @@ def test_more_latents_than_the_snapshots_determine(kind, times, most, flows):
     data = flows["line"]().isel(time=slice(0, times))
     with pytest.raises(OptionError, match=rf"{most + 1} latents, and .* at most {most} "):
         KINDS[kind](most + 1).fit(data)
+
+
+def test_as_many_latents_as_values_want_a_regulariser():
+    u = np.random.default_rng(0).standard_normal((40, 6))
+    data = xr.Dataset({"u": (("time", "x"), u)}, {"time": np.arange(40.0), "x": np.arange(6.0)})
+    says = r"6 latents .* 6 values.*size of 5 or less.*Noise"
+    for options in ({}, {"bottleneck": parts.Saturated()}):
+        with pytest.raises(OptionError, match=says):
+            PODAutoencoder(6, **options).fit(data)
+    with pytest.raises(OptionError, match=r"5 latents .* 5 values"):
+        PODAutoencoder(5).fit(data.where(data.x > 0))  # one of them is masked
+    PODAutoencoder(5).check_size(open_snapshots(data))
+    for options in (
+        {"bottleneck": parts.Sparse()},
+        {"corruption": parts.Noise()},
+        {"objective": (parts.MSE(), parts.Contractive())},
+    ):
+        PODAutoencoder(6, **options).check_size(open_snapshots(data))
 
 
 @pytest.mark.parametrize("kind", ["pod-ae", "conv"])
