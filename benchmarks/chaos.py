@@ -2,7 +2,7 @@
 
     python benchmarks/chaos.py ks             # 5 minutes on one core
     python benchmarks/chaos.py kolmogorov     # 10 minutes, of which 7 make data and reducer
-    python benchmarks/chaos.py re34           # 20 minutes, of which 10 make data and reducer
+    python benchmarks/chaos.py re34           # 4 minutes, of which 2 make data and reducer
     python benchmarks/chaos.py speed          # half a minute; after ks
 
 Each prints markdown. Data and reducers are kept in ``--data`` (default benchmarks/data) and made
