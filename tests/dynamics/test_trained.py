@@ -401,7 +401,8 @@ def test_after_250_periods_the_forecast_is_still_on_the_cycle(on_cycle):
 def test_a_noisy_cycle_keeps_its_size_for_250_periods(model, seed, make_cycle):
     """What is learned at 1 % of noise may drift: it is judged by long rollouts too."""
     z = make_cycle(450, latent=6)
-    seen = z + 0.01 * z.std("time") * np.random.default_rng(seed).standard_normal(z.shape)
+    noise = z.values.std(axis=0) * np.random.default_rng(seed).standard_normal(z.shape)
+    seen = z.copy(data=z.values + 0.01 * noise)
     with silent():
         fitted = model(16, updates=100, seed=seed).fit(seen[:400])
     late = fitted.forecast(seen, 250 * PERIOD)[-10 * PERIOD :]
