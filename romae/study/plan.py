@@ -221,7 +221,9 @@ class Plan:
             model = self._load(self.dynamics_steps[name].output)
             model.reducer = reducers[label]
             (shown,) = self.shown({label: model.reducer})
-            found[f"{shown} + {spec.name or model.dynamics.name}"] = model
+            key = f"{shown} + {spec.name or model.dynamics.name}"
+            # "auto" may have chosen what stands beside it
+            found[f"{key} ({spec.kind})" if key in found else key] = model
         return found
 
     @cached_property
