@@ -160,5 +160,6 @@ def test_a_legend_stays_inside_its_figure(length, count):
         legend_above(figure, ax)
         figure.draw_without_rendering()
         box = figure.legends[0].get_window_extent()
-    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
     assert box.y1 <= figure.bbox.y1
