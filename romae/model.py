@@ -12,7 +12,6 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import xarray as xr
 
 from romae import dynamics as dynamics_module
@@ -141,8 +140,8 @@ class ReducedModel:
         held_out = open_snapshots(validation)
         latents: Any = self._training_latents(held_out)
         params, dt = own_params(held_out, self.dynamics), self.dynamics.dt
-        if resample is None and not dt.even:
-            resample = dt.size if dt.kind == "number" else np.timedelta64(int(dt.size), "ns")
+        if resample is not None or not dt.even:
+            resample = dt.duration  # also of "median", which was that of the fit
         fields = Fields.of(self.reducer, held_out) if resample is None else None
         cases = _cases(latents)
         if resample is not None:

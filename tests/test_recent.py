@@ -81,6 +81,26 @@ def test_a_model_of_even_steps_forecasts_from_an_uneven_history():
     np.testing.assert_allclose(both.u[1], wave(found.time.values, phase=1.0).u, atol=0.02)
 
 
+def test_the_median_step_is_that_of_the_training_data_everywhere():
+    """Parts of uneven data have other medians; models of one step are compared at that step."""
+    rng = np.random.default_rng(1)
+    jitter = np.where(np.arange(120) < 70, 0.3, 0.9) * rng.uniform(-0.4, 0.4, 120)
+    data = wave(0.1 * (np.arange(120) + jitter))
+    train, test = data.isel(time=slice(70)), data.isel(time=slice(70, None))
+    medians = [float(np.median(np.diff(part.time))) for part in (train, test)]
+    assert abs(medians[1] / medians[0] - 1) > 0.02
+    rom = romae.ReducedModel(romae.POD(2), romae.DMD(2)).fit(train, test, resample="median")
+    assert rom.dynamics.dt.size == pytest.approx(medians[0])
+    assert rom.horizon is not None
+    found = romae.compare_forecasts([rom], test, 5, 3, resample="median")
+    np.testing.assert_allclose(found.lead_time, medians[0] * np.arange(1, 6))
+    ranked = romae.compare_dynamics(
+        rom.reducer, train, test, ["dmd"], steps=5, starts=3, resample="median"
+    )
+    np.testing.assert_allclose(ranked.lead_time, medians[0] * np.arange(1, 6))
+    assert not any(ranked.failure.values)
+
+
 def test_parameters_of_one_case_are_its_scalar_coordinates():
     time, omega = 0.1 * np.arange(60), [1.0, 1.5, 2.0, 2.5]
     family = xr.concat([wave(time, w) for w in omega], "case").assign_coords(omega=("case", omega))

@@ -40,7 +40,7 @@ from romae.compare.rollouts import (
     roll_entry,
 )
 from romae.conventions import PHASES
-from romae.dynamics.resampling import resample_cases
+from romae.dynamics.resampling import resample_cases, usual_step
 from romae.errors import TrainingError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.metrics import unit_groups
@@ -160,6 +160,8 @@ def rank_dynamics(
     reducer = as_reducer(reducer)
     learn, test = open_snapshots(train), open_snapshots(validation)
     check_test({default_name(reducer): reducer}, test, on_leak="raise")
+    if isinstance(resample, str) and resample == "median":
+        resample = usual_step([learn.times(case) for case in range(learn.cases)])
     test = even_test(test, resample)
     forcing = Forcing.read(inputs if validation_inputs is None else validation_inputs, test)
     phases = getattr(reducer, "phases", 0)  # of Aligned

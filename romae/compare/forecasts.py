@@ -69,6 +69,8 @@ def compare_forecasts(
     check_option("on_leak", on_leak, ["raise", "flag"])
     snapshots = open_snapshots(test)
     check_test(models, snapshots, on_leak=on_leak)
+    if isinstance(resample, str) and resample == "median":
+        resample = step_of_models(models)
     snapshots = even_test(snapshots, resample)
     forcing = Forcing.read(inputs, snapshots)
     entries = contenders(models, train, reconstruction, resample)
@@ -87,6 +89,13 @@ def compare_forecasts(
     result = forecast_dataset(entries, errors, lead, chosen, snapshots, threshold)
     result.attrs["reference_mean"] = "temporal mean of the training data of the first model"
     return result
+
+
+def step_of_models(models: Models) -> Any:
+    """The step of the first of them: "median" was that of their training data, not of others."""
+    first = next(iter(named(models).values()))
+    dt = getattr(getattr(first, "dynamics", None), "dt", None)
+    return "median" if dt is None else dt.duration
 
 
 def even_test(test: Snapshots, resample: Any) -> Snapshots:

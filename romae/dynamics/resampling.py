@@ -126,7 +126,9 @@ def resample_cases(
     ``dt``: as in :func:`resample`, or "median". ``params``: a table with a row per case, or None;
     ``inputs``: as in :func:`romae.dynamics.known.read_inputs`. Raises DataError.
     """
-    found = [resample(z, None if dt == "median" else dt) for z in cases]
+    if isinstance(dt, str) and dt == "median":
+        dt = usual_step([z[TIME] for z in cases])
+    found = [resample(z, dt) for z in cases]
     rows = [i for i, pieces in enumerate(found) for _ in pieces]
     table = None if params is None else params.iloc[rows].reset_index(drop=True)
     if inputs is not None:
@@ -138,6 +140,15 @@ def resample_cases(
             )
         inputs = [each[i] for i in rows]
     return [piece for pieces in found for piece in pieces], table, inputs
+
+
+def usual_step(times: Sequence[xr.DataArray]) -> Any:
+    """The median step of all axes ``times``, as a duration: what "median" means."""
+    kind, units = kind_of(times[0]), str(times[0].attrs.get("units", ""))
+    steps = [np.diff(seconds_since(t, t.values[0])) for t in times]
+    if not (each := np.concatenate(steps)).size:
+        raise DataError("resample='median': no case has two times. Expected more of them.")
+    return _step(float(np.median(each)), kind, units).duration
 
 
 def _step(length: float, kind: Any, units: str) -> TimeStep:

@@ -56,6 +56,11 @@ class TimeStep:
         """dt in seconds, or in the axis' own unit for plain numbers."""
         return self.size if self.kind == "number" else self.size / 1e9
 
+    @property
+    def duration(self) -> Any:
+        """dt as functions take it: a number for plain numbers, else a timedelta64."""
+        return self.size if self.kind == "number" else np.timedelta64(int(self.size), "ns")
+
     def to_state(self) -> dict[str, Any]:
         return asdict(self)
 

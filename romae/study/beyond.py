@@ -28,9 +28,12 @@ def beyond_errors(
     """``statistics`` and ``calibration`` of the fitted ``models``, as far as they are wanted."""
     import romae
     from romae.compare.even import evenly
+    from romae.compare.forecasts import step_of_models
 
     if wanted.long_run is None and wanted.ensemble is None:
         return {}
+    if isinstance(resample, str) and resample == "median":
+        resample = step_of_models(models)
     if resample is not None:
         test = evenly(test, resample)
     found = {}
