@@ -39,9 +39,14 @@ class AlignedSegment(Segment):
         return None  # bytes of the file are not what is asked for
 
     def _fill(self, out: Target, name: str, steps: range, layout: Layout, why: str) -> None:
+        phi = self.phi[[self.known.index(s) for s in steps]]
+        if isinstance(out, np.ndarray):  # in its place: a block is not held twice
+            super()._fill(out, name, steps, layout, why)
+            self._move(out, phi)
+            return
         values = np.empty((len(steps), *layout.shape), dtype_of(out))
         super()._fill(values, name, steps, layout, why)
-        self._move(values, self.phi[[self.known.index(s) for s in steps]])
+        self._move(values, phi)
         put(out, values)
 
     def _move(self, values: np.ndarray, phi: np.ndarray) -> None:
