@@ -14,6 +14,7 @@ of the trajectories (moving-block bootstrap), which keeps the order of time insi
 
 import inspect
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -81,6 +82,9 @@ class Ensemble(Dynamics):
     def minimum(self) -> int:
         return self.dynamics.minimum
 
+    def unknowns(self, latent: int) -> int:
+        return self.dynamics.unknowns(latent)
+
     def _fit(self, sequences: list[np.ndarray], **known: Any) -> None:
         rng = np.random.default_rng(self.seed)
         self.models = []
@@ -102,6 +106,16 @@ class Ensemble(Dynamics):
             raise OptionError(
                 f"the {self.members} members of {self.dynamics!r} came out all the same. Expected "
                 "them to differ: how='bagging', or a model that is trained from random weights."
+            )
+        first = self.models[0].step_error
+        same = [np.allclose(m.step_error, first, rtol=1e-9, atol=0) for m in self.models]
+        if self.how == "seeds" and all(same):
+            warnings.warn(
+                f"the {self.members} members of {self.dynamics!r} forecast alike, as when each "
+                "keeps the linear map that it starts from. Expected a spread that tells of the "
+                "error: type how='bagging'.",
+                UserWarning,
+                stacklevel=4,
             )
 
     def fitted_alike(self) -> bool:

@@ -250,6 +250,7 @@ def test_cases_of_different_even_steps_are_uneven_together():
     assert not model.dt.even
 
 
+@pytest.mark.filterwarnings("ignore:.*forecast alike")  # after five updates, each its start
 def test_an_ensemble_learns_from_uneven_times_if_its_model_does():
     z = label(uneven(200))
     with silent():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from romae import DMD, EchoState, Ensemble, Persistence, Perturbed
+from romae import DMD, GRU, EchoState, Ensemble, Persistence, Perturbed
 from romae.errors import DataError, OptionError
 from romae.progress import silent
 
@@ -89,3 +89,8 @@ def test_what_makes_no_ensemble(noisy):
         Perturbed(3, -1)
     with pytest.raises(DataError, match="bagging draws blocks of 14 steps"):
         Ensemble(DMD(6), how="bagging").fit(noisy[:20])
+
+
+def test_members_that_keep_their_start_are_told(make_cycle):
+    with pytest.warns(UserWarning, match=r"forecast alike.*how='bagging'"):
+        Ensemble(GRU(hidden=4, updates=2), 2).fit(make_cycle(300))
