@@ -25,6 +25,7 @@ from romae.dynamics.history import LEFT, OUTSIDE, continued, starts_of
 from romae.dynamics.perturbed import Perturbed, members_of, one_step_error
 from romae.dynamics.saving import Saved
 from romae.dynamics.sequences import Latents, common_step, first_of, trajectories
+from romae.dynamics.singular import check_regression
 from romae.dynamics.span import Span
 from romae.dynamics.times import time_label
 from romae.errors import DataError, check_option
@@ -112,6 +113,10 @@ class Dynamics(Saved, ABC):
         """Fewest steps a training case may have."""
         return self.context + 1
 
+    def unknowns(self, latent: int) -> int:
+        """For each of ``latent``, in the smallest law that fit may regress; 0 where it does not."""
+        return 0
+
     @property
     def latent(self) -> int:
         """Number of latents k, after fit."""
@@ -128,7 +133,8 @@ class Dynamics(Saved, ABC):
 
         Times are even, with one step, but for models that are ``uneven``. Raises DataError when the
         latents cannot be used: uneven or differing time steps (see :func:`resample`), too few of
-        them, NaN; OptionError for inputs that the model cannot use.
+        them, NaN, latents that are combinations of each other where a law is regressed; OptionError
+        for inputs that the model cannot use.
         """
         begin = time.perf_counter()
         cases = trajectories(latents, "training latents")
@@ -147,6 +153,7 @@ class Dynamics(Saved, ABC):
         self.span = Span.measure(np.concatenate([case.values for case in cases]))
         self._known = given.measure()
         sequences = [self.span.normalise(case.values) for case in cases]
+        self._check_regression(sequences, first_of(latents).dtype)
         known = given.normalised(self)
         if times is not None:
             known["times"] = times
@@ -154,6 +161,12 @@ class Dynamics(Saved, ABC):
         self.step_error = one_step_error(self, sequences, known)
         self.fit_seconds = time.perf_counter() - begin
         return self
+
+    def _check_regression(self, sequences: list[np.ndarray], dtype: np.dtype) -> None:
+        unknowns = self.unknowns(int((~self.span.constant).sum()))
+        eps = float(np.finfo(dtype if dtype.kind == "f" else np.float64).eps)
+        if unknowns:
+            check_regression(self.name, sequences, self.span, unknowns, self.context, eps)
 
     # forecast
 

@@ -82,6 +82,9 @@ class Koopman(Dynamics):
     def draws(self) -> bool:
         return self.waves > 0
 
+    def unknowns(self, latent: int) -> int:
+        return min(self.rank or latent + 1, latent + 1)
+
     def _fit(self, sequences: list[Array]) -> None:
         rng, k = np.random.default_rng(self.seed), sequences[0].shape[1]
         size = self.delays * k

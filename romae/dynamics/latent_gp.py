@@ -90,6 +90,9 @@ class LatentGP(Dynamics):
             raise OptionError(f"LatentGP(ridge={ridge}). Expected at least 0, or None.")
         self.terms, self.ridge, self.seed = terms, ridge, seed
 
+    def unknowns(self, latent: int) -> int:
+        return latent + 1
+
     def _fit(self, sequences: list[Array], *, params: Array | None = None) -> None:
         if params is None:
             raise DataError(

@@ -109,6 +109,9 @@ class DMD(Dynamics):
     def draws(self) -> bool:
         return self.method == "bagged"
 
+    def unknowns(self, latent: int) -> int:
+        return min(self.rank or latent + 1, latent + 1)
+
     def _fit(self, sequences: list[Array], *, times: list[Array] | None = None) -> None:
         longest = max(map(len, sequences))
         clocks = [np.arange(float(len(z))) for z in sequences] if times is None else times

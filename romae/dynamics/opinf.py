@@ -76,6 +76,9 @@ class OperatorInference(Dynamics):
         self.continuous = time == "continuous"
         self.ridge, self.ridge_products = ridge, ridge_products
 
+    def unknowns(self, latent: int) -> int:
+        return latent + 1
+
     def _fit(
         self,
         sequences: list[Array],

@@ -101,6 +101,9 @@ class PolynomialMap(Dynamics):
         self.degree, self.ridge, self.noise = degree, ridge, noise
         self.context, self.scale, self.bounded, self.seed = context, scale, bounded, seed
 
+    def unknowns(self, latent: int) -> int:
+        return latent + 1
+
     def _fit(
         self,
         sequences: list[Array],

@@ -83,6 +83,9 @@ class SINDy(Dynamics):
         moved = self.span.mean / self.span.scale
         return moved if self.origin == "zero" else np.zeros_like(moved)
 
+    def unknowns(self, latent: int) -> int:
+        return latent + 1
+
     def _fit(self, sequences: list[Array]) -> None:
         continuous = self.time == "continuous"
         self.parts = np.array(parts_of(sequences) if continuous else 0)

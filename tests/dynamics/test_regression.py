@@ -324,7 +324,7 @@ def test_regularisation_is_chosen_so_that_rollouts_stay(cycle):
 
 def test_a_singular_regression_says_so_and_regularisation_solves_it():
     n = np.arange(60)
-    line = latents(np.stack([np.cos(0.3 * n), 2 * np.cos(0.3 * n)], axis=1))  # dependent
+    line = latents(np.stack([np.cos(0.3 * n), 2 * np.sin(0.3 * n)], axis=1))  # its squares depend
     with pytest.raises(DataError, match=r"singular regression for 6 features.*ridge=None"):
         OperatorInference(ridge=0, ridge_products=0).fit(line)
     with pytest.raises(DataError, match="4 snapshots give a singular"):
