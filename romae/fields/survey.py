@@ -184,10 +184,10 @@ def _raise_bad(
     infinite = np.isinf(block[t, c][bad[t, c]]).any()
     what = "infinite" if infinite else "NaN"
     where = _where(snapshots, case, start + t)
-    before = f"snapshots.isel(time=slice(0, {start + t}))"
+    before = _before(snapshots, case, start + t)
     repair = (
         f"Leave these times out, for example {before}"
-        if infinite or start + t > 0
+        if infinite or before
         else f"Give a mask of the valid points with mask=..., or leave {name!r} out"
     )
     raise DataError(
@@ -195,6 +195,22 @@ def _raise_bad(
         "every time outside one fixed mask. "
         f"{repair}, or repair the data, for example ds[{name!r}].interpolate_na('{layout.time}')"
     )
+
+
+def _before(snapshots: Snapshots, case: int, t: int) -> str:
+    """What selects the snapshots before position ``t``, counted as in the file; "" if none is.
+
+    A forecast reads the end of a history: positions there are not those of what was opened.
+    """
+    trajectory = snapshots.trajectories[case]
+    position = trajectory.locate(t)[1]
+    if len(trajectory.segments) == 1:
+        return f"snapshots.isel(time=slice(0, {position}))" if position else ""
+    if t == 0:
+        return ""
+    name, last = snapshots.layout.time, trajectory.times.values[t - 1]  # of several files: by time
+    until = f"{last:g}" if trajectory.times.dtype.kind in "iuf" else repr(str(last))
+    return f"ds.sel({name}=slice(None, {until}))"
 
 
 def _where(snapshots: Snapshots, case: int, t: int) -> str:

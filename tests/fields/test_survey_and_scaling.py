@@ -1,6 +1,7 @@
 """Streaming statistics equal numpy on any cut; scaling goes back to the last bit."""
 
 import json
+import re
 
 import hypothesis.strategies as st
 import numpy as np
@@ -9,7 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from romae.errors import GridMismatchError, OptionError
+from romae.errors import DataError, GridMismatchError, OptionError
 from romae.fields import Scaling, open_snapshots, survey
 
 
@@ -116,3 +117,28 @@ def test_wrong_scaling(small):
         Scaling.fit(open_snapshots(small), "unit")
     with pytest.raises(GridMismatchError, match=r"\(2, 3, 6, 5\)"):
         Scaling.fit(open_snapshots(small)).forward(np.zeros((2, 3, 6, 5)))
+
+
+@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("skip", [0, 6])
+def test_nan_in_a_part_is_told_and_repaired_as_counted_in_the_file(tmp_path, files, skip):
+    """What is proposed, typed as it is, leaves the data without the NaN, whatever part was read."""
+    values = np.random.default_rng(0).normal(size=(12, 5))
+    values[9, 2] = np.nan
+    ds = xr.Dataset({"u": (("time", "x"), values)}, {"time": 0.5 * np.arange(12), "x": range(5)})
+    if files:
+        names = [tmp_path / f"{i}.nc" for i in range(3)]
+        for i, name in enumerate(names):
+            ds.isel(time=slice(4 * i, 4 * i + 4)).to_netcdf(name, engine="scipy")
+        snapshots = open_snapshots(names)
+    else:
+        snapshots = open_snapshots(ds)
+    with pytest.raises(DataError, match=r"time 4\.5 \(index (9|1)\)") as error:
+        survey(snapshots.isel(time=slice(skip, None)))
+    typed = re.search(
+        r"for example (\S*snapshots\.isel\(.*?\)\)|ds\.sel\(.*?\)\))", str(error.value)
+    )
+    assert typed is not None, str(error.value)
+    good = open_snapshots(eval(typed[1], {"ds": ds, "snapshots": snapshots}))
+    assert len(good) == 9
+    survey(good)
