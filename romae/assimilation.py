@@ -108,6 +108,7 @@ def follow(
     members: int | Perturbed = 50,
     inflation: float = 1.0,
     seed: int = 0,
+    resample: Any = None,
     **options: Any,
 ) -> xr.DataArray:
     """Forecast from one observation to the next, correcting at each: (member, time, latent).
@@ -117,6 +118,7 @@ def follow(
     and ends at the last observation;
     ``observations`` have a time axis of later times on the grid of the model. Each state is what
     was known at its time: it is corrected by observations up to then and not by later ones.
+    ``resample=True``: a history of uneven times is put on the step of the dynamics, at its end.
     ``options`` go to :meth:`Dynamics.forecast`. Continue with
     ``model.dynamics.forecast(result, steps)``.
     """
@@ -129,7 +131,7 @@ def follow(
     snapshots.require(needed, f"a forecast by {dynamics.name}")
     if snapshots.cases > 1:
         raise DataError(f"the history has {snapshots.cases} cases. Expected one: .isel(case=[0]).")
-    z = recent_latents(model.reducer, snapshots, dynamics)
+    z = recent_latents(model.reducer, snapshots, dynamics, resample)
     z = z.isel({CASE: 0}, drop=True) if CASE in z.dims else z
     if options.get("params") is None:
         options["params"] = own_params(snapshots, dynamics)

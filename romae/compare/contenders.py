@@ -77,7 +77,9 @@ def _dmd(reducers: list[Any], train: Any, taken: set[str], resample: Any) -> Ent
     latents = [labelled(z, data, case) for case, z in enumerate(codes_of(pod, data))]
     if resample is not None:
         latents = resample_cases(latents, None, None, resample)[0]
-    dynamics = DMD().fit(latents)
+    pairs = sum(len(z) - 1 for z in latents)
+    few = pairs <= pod.latent  # a baseline of short data keeps what they determine
+    dynamics = DMD(rank=max(pairs, 1) if few else None).fit(latents)
     name = f"{default_name(pod)} + DMD"
     return Entry(
         name if name not in taken else f"{name} (baseline)", "baseline", _ladder(pod), dynamics

@@ -26,9 +26,8 @@ from romae.compare.candidates import (
     who_knows,
 )
 from romae.compare.contenders import Entry, choose_starts, labelled
-from romae.compare.even import evenly
+from romae.compare.even import even_test, evenly
 from romae.compare.forcing import Forcing
-from romae.compare.forecasts import even_test
 from romae.compare.ladders import Ladder, Rung, as_reducer, check_test, default_name
 from romae.compare.ranked import add_costs, cost_of, ranked_dataset
 from romae.compare.rollouts import (

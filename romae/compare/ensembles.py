@@ -16,10 +16,11 @@ import xarray as xr
 from romae.compare.calibration import RANK, crps, ranks, variance
 from romae.compare.coding import BLOCK_BYTES, decode
 from romae.compare.contenders import Start, choose_starts
+from romae.compare.even import even_test, step_asked
 from romae.compare.forcing import Forcing
 from romae.compare.ladders import Ladder, Models, Rung, as_reducer, check_test, named
 from romae.compare.rollouts import Told, codes_of, histories_of, roll
-from romae.errors import DataError, OptionError, check_option
+from romae.errors import OptionError, check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.progress import track
 
@@ -34,6 +35,7 @@ def compare_ensembles(
     *,
     members: Any = 20,
     inputs: Any = None,
+    resample: Any = None,
     seed: int = 0,
     on_leak: Literal["raise", "flag"] = "raise",
 ) -> xr.Dataset:
@@ -41,7 +43,9 @@ def compare_ensembles(
 
     ``members``: how many, or what ``forecast(ensemble=)`` takes; ``starts`` as in
     :func:`romae.compare_forecasts`. ``inputs``: known series over the test times, for the models
-    that were fitted with some; all members are told the same. A model's own reconstruction error
+    that were fitted with some; all members are told the same. ``resample``: time step such as
+    "6 h" for uneven test times, which are interpolated (:mod:`romae.compare.even`); "median": that
+    of the first model. A model's own reconstruction error
     counts as error and has no spread: where it dominates, the ratio is small whatever the dynamics
     do.
 
@@ -52,12 +56,8 @@ def compare_ensembles(
     """
     check_option("on_leak", on_leak, ["raise", "flag"])
     snapshots = open_snapshots(test)
-    if snapshots.dt is None:
-        raise DataError(
-            f"the times of {snapshots.source} are not evenly spaced: a forecast has no lead time "
-            f"there. Resample first, for example ds.interp(time=...)."
-        )
     check_test(models, snapshots, on_leak=on_leak)
+    snapshots = even_test(snapshots, step_asked(models, resample))
     given = named(models)
     for name, model in given.items():
         if getattr(model, "dynamics", None) is None:

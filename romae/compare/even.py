@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from romae.compare.ladders import Models, named
 from romae.conventions import TIME
 from romae.dynamics.ahead import step_of_duration
 from romae.dynamics.times import TimeStep, continue_axis, kind_of, seconds_since
@@ -77,6 +78,32 @@ def evenly(snapshots: Snapshots, dt: Any) -> Snapshots:
     opened = open_snapshots(found, variables=fields, time=name, space=list(snapshots.layout.space))
     # names, mask, weights and parameters are those of the data
     return snapshots._with(opened.trajectories)
+
+
+def step_asked(models: Models, resample: Any) -> Any:
+    """``resample``; "median" was that of the training data of the first model, not of others."""
+    if not (isinstance(resample, str) and resample == "median"):
+        return resample
+    dt = getattr(getattr(next(iter(named(models).values())), "dynamics", None), "dt", None)
+    return resample if dt is None else dt.duration
+
+
+def even_test(test: Snapshots, resample: Any) -> Snapshots:
+    """``test`` at even times. Raises :class:`DataError` where they are not, and None is said."""
+    if resample is not None:
+        return evenly(test, resample)
+    if max(test.lengths) < 2:
+        raise DataError(
+            f"{test.source} has {max(test.lengths)} snapshot. Expected a history and what follows "
+            "it, two snapshots at least; give longer test data, or split otherwise."
+        )
+    if test.dt is None:
+        raise DataError(
+            f"the times of {test.source} are not evenly spaced: a forecast has no lead time there. "
+            'Expected even steps; say which, resample="6 h" for example, or interpolate the data '
+            "first."
+        )
+    return test
 
 
 def _stretch(t: np.ndarray, longest: float) -> tuple[int, int]:

@@ -19,11 +19,11 @@ import xarray as xr
 
 from romae.compare.bootstrap import LEVEL, draw, interval
 from romae.compare.contenders import Entry, Start, choose_starts, contenders
-from romae.compare.even import evenly
+from romae.compare.even import even_test, step_asked
 from romae.compare.forcing import Forcing
 from romae.compare.ladders import Models, as_reducer, check_test, named
 from romae.compare.rollouts import Codes, forecast_errors, one_pass, roll_entry
-from romae.errors import DataError, check_option
+from romae.errors import check_option
 from romae.fields import Snapshots, open_snapshots
 from romae.metrics import (
     ALL,
@@ -69,8 +69,7 @@ def compare_forecasts(
     check_option("on_leak", on_leak, ["raise", "flag"])
     snapshots = open_snapshots(test)
     check_test(models, snapshots, on_leak=on_leak)
-    if isinstance(resample, str) and resample == "median":
-        resample = step_of_models(models)
+    resample = step_asked(models, resample)
     snapshots = even_test(snapshots, resample)
     forcing = Forcing.read(inputs, snapshots)
     entries = contenders(models, train, reconstruction, resample)
@@ -89,31 +88,6 @@ def compare_forecasts(
     result = forecast_dataset(entries, errors, lead, chosen, snapshots, threshold)
     result.attrs["reference_mean"] = "temporal mean of the training data of the first model"
     return result
-
-
-def step_of_models(models: Models) -> Any:
-    """The step of the first of them: "median" was that of their training data, not of others."""
-    first = next(iter(named(models).values()))
-    dt = getattr(getattr(first, "dynamics", None), "dt", None)
-    return "median" if dt is None else dt.duration
-
-
-def even_test(test: Snapshots, resample: Any) -> Snapshots:
-    """``test`` at even times. Raises :class:`DataError` where they are not, and None is said."""
-    if resample is not None:
-        return evenly(test, resample)
-    if max(test.lengths) < 2:
-        raise DataError(
-            f"{test.source} has {max(test.lengths)} snapshot. Expected a history and what follows "
-            "it, two snapshots at least; give longer test data, or split otherwise."
-        )
-    if test.dt is None:
-        raise DataError(
-            f"the times of {test.source} are not evenly spaced: a forecast has no lead time there. "
-            'Expected even steps; say which, resample="6 h" for example, or interpolate the data '
-            "first."
-        )
-    return test
 
 
 def _rolled(

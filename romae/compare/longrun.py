@@ -26,6 +26,7 @@ import xarray as xr
 from romae.compare.coding import BLOCK_BYTES, decode, finite_blocks
 from romae.compare.contenders import PERSISTENCE, Entry, Start, choose_starts, contenders
 from romae.compare.distances import statistics_dataset
+from romae.compare.even import even_test, step_asked
 from romae.compare.forcing import Forcing, uses_inputs
 from romae.compare.ladders import Models, as_reducer, check_test, named
 from romae.compare.rollouts import Codes, Told, histories_of, one_pass, roll
@@ -58,6 +59,7 @@ def compare_statistics(
     starts: int | Sequence[int] | Sequence[Start] = 4,
     train: Any = None,
     inputs: Any = None,
+    resample: Any = None,
     functionals: Mapping[str, Functional] | None = None,
     joint: Pair | Literal["derivatives", "skip"] = "derivatives",
     lyapunov: Literal["estimate", "skip"] = "estimate",
@@ -67,6 +69,8 @@ def compare_statistics(
 
     ``models``: fitted reduced models; persistence and climatology join them, and with ``train``
     DMD. ``inputs``: known series over the test times, for the models that were fitted with some.
+    ``resample``: time step such as "6 h" for uneven test times, which are interpolated
+    (:mod:`romae.compare.even`), and for DMD; "median": that of the first model.
     ``functionals``: names to functions of physical values (b, C, *space), NaN where masked,
     that return (b,); None takes the fluctuation energy and the squared gradient. ``joint`` returns
     two arrays of one shape from such values, or is ``"derivatives"`` (u_x, u_xx of the first
@@ -82,14 +86,11 @@ def compare_statistics(
     """
     check_option("lyapunov", lyapunov, ["estimate", "skip"])
     snapshots = open_snapshots(test)
-    if snapshots.dt is None:
-        raise DataError(
-            f"the times of {snapshots.source} are not evenly spaced: they have no spectrum. "
-            f"Resample first, for example ds.interp(time=...)."
-        )
     check_test(models, snapshots, on_leak=on_leak)
+    resample = step_asked(models, resample)
+    snapshots = even_test(snapshots, resample)
     forcing = Forcing.read(inputs, snapshots)
-    entries = contenders(models, train, "skip")
+    entries = contenders(models, train, "skip", resample)
     context = max(int(getattr(e.dynamics, "context", 1)) for e in entries)
     chosen = choose_starts(starts, snapshots, context, 1)
     reference = as_reducer(next(iter(named(models).values())))

@@ -19,7 +19,7 @@ import xarray as xr
 
 from romae.conventions import CASE, MEMBER, REDUCER
 from romae.dynamics.ahead import Ahead, Duration
-from romae.dynamics.blowup import CHOICES, OnBlowup, report, settle
+from romae.dynamics.blowup import CHOICES, OnBlowup, beyond, report, settle
 from romae.dynamics.given import Given, given_ahead
 from romae.dynamics.history import LEFT, OUTSIDE, continued, starts_of
 from romae.dynamics.perturbed import Perturbed, members_of, one_step_error
@@ -237,5 +237,6 @@ class Dynamics(Saved, ABC):
             )
         if (first := int(left.min(initial=len(ahead.axis)))) < len(ahead.axis):
             result.attrs[LEFT] = time_label(ahead.axis[first])
-            report(self.name, on_blowup, result, ahead.number(first), ahead.steps)
+            begin = beyond(starts, self.span)
+            report(self.name, on_blowup, result, ahead.number(first), ahead.steps, begin)
         return result

@@ -56,16 +56,45 @@ def settle(
     return values, keep, left
 
 
-def report(name: str, on_blowup: OnBlowup, result: xr.DataArray, left: str, steps: int) -> None:
-    """Warn that the rollout behind ``result`` left at step ``left``, or raise ForecastError."""
-    text = (
-        f"{name}: the rollout left three times the range of its training latents at "
-        f"step {left} of {steps} (time {result.attrs[LEFT]})"
+def beyond(starts: np.ndarray, span: Span) -> str:
+    """Which latents of histories (.., context, k), normalised, lie outside the span, "" for none.
+
+    A rollout from there was never inside: it is the history that has to be looked at.
+    """
+    states = starts.reshape(-1, starts.shape[-1])
+    low, high = span.limits()
+    far = np.maximum(low - states, states - high).max(axis=0)
+    gone = np.flatnonzero((far > 0) & ~span.constant)
+    if not gone.size:
+        return ""
+    worst = gone[np.argmax(far[gone])]
+    column = span.restore(states)[:, worst]
+    seen = column[np.argmax(np.abs(column - span.mean[worst]))]
+    a, b = (span.restore(v)[worst] for v in (span.low, span.high))
+    return (
+        f"latent {worst} of the history is {seen:.4g}, in training it went from {a:.4g} to {b:.4g}"
     )
-    if on_blowup == "raise" or not result.sizes[TIME]:
-        raise ForecastError(
-            f"{text}. Expected it to stay inside. Forecast fewer steps, take on_blowup='clip' "
-            "or 'nan', or fit on more data."
+
+
+def report(
+    name: str, on_blowup: OnBlowup, result: xr.DataArray, left: str, steps: int, begin: str = ""
+) -> None:
+    """Warn that the rollout behind ``result`` left at step ``left``, or raise ForecastError.
+
+    ``begin``: what :func:`beyond` says of its history.
+    """
+    when = f"at step {left} of {steps} (time {result.attrs[LEFT]})"
+    if begin:
+        text = f"{name}: the history itself lies outside three times the range of its training "
+        text += f"latents, {begin}; the rollout leaves {when}"
+        repair = (
+            "Look at the units and the last snapshots of the history, and encode it with the "
+            "reducer of the training, or fit on data that hold such states."
         )
+    else:
+        text = f"{name}: the rollout left three times the range of its training latents {when}"
+        repair = "Forecast fewer steps, take on_blowup='clip' or 'nan', or fit on more data."
+    if on_blowup == "raise" or not result.sizes[TIME]:
+        raise ForecastError(f"{text}. Expected it to stay inside. {repair}")
     # at the line that asked for the forecast
     warnings.warn(f"{text}; {DONE[on_blowup]}.", UserWarning, stacklevel=3)

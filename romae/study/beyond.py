@@ -27,26 +27,22 @@ def beyond_errors(
 ) -> "dict[str, xr.Dataset]":
     """``statistics`` and ``calibration`` of the fitted ``models``, as far as they are wanted."""
     import romae
-    from romae.compare.even import evenly
-    from romae.compare.forecasts import step_of_models
 
     if wanted.long_run is None and wanted.ensemble is None:
         return {}
-    if isinstance(resample, str) and resample == "median":
-        resample = step_of_models(models)
-    if resample is not None:
-        test = evenly(test, resample)
     found = {}
     if wanted.long_run is not None:
         found["statistics"] = romae.compare_statistics(
-            models, test, steps=wanted.long_run, starts=LONG_STARTS, inputs=inputs
-        )
+            models, test, steps=wanted.long_run, starts=LONG_STARTS, inputs=inputs,
+            resample=resample,
+        )  # fmt: skip
     if wanted.ensemble is not None:
         best = min(models, key=lambda name: _place(forecasts, name))
         steps, starts = min(wanted.steps, LEADS), min(wanted.starts, STARTS)
         found["calibration"] = romae.compare_ensembles(
-            {best: models[best]}, test, steps, starts, members=wanted.ensemble, inputs=inputs
-        )
+            {best: models[best]}, test, steps, starts, members=wanted.ensemble, inputs=inputs,
+            resample=resample,
+        )  # fmt: skip
     return found
 
 

@@ -6,7 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from romae.compare import compare_statistics
+from romae.compare import compare_ensembles, compare_statistics
 from romae.compare.statistics import (
     lyapunov_from_data,
     lyapunov_of_map,
@@ -204,3 +204,34 @@ def test_figure(statistics):
     figure.draw_without_rendering()
     titles = [ax.get_title() for ax in figure.axes]
     assert "power over frequency" in titles
+
+
+def test_uneven_test_times_are_put_on_the_step_that_is_said(make_flow):
+    flow = make_flow(200)
+    model = ReducedModel(POD(4), DMD()).fit(flow.isel(time=slice(0, 100)), device="cpu")
+    late = flow.isel(time=slice(100, 200))
+    gone = [7, 8, 31, 60, 61]
+    uneven = late.isel(time=[i for i in range(100) if i not in gone])
+    with pytest.raises(DataError, match=r"not evenly spaced.*resample="):
+        compare_statistics(model, uneven, steps=50)
+    options = {"steps": 120, "lyapunov": "skip", "train": flow.isel(time=slice(0, 100))}
+    one = compare_statistics(model, uneven, resample=0.1, **options)
+    other = compare_statistics(model, uneven, resample="median", **options)
+    xr.testing.assert_equal(one, other)  # "median" is the step of the model
+    whole = compare_statistics(model, late, **options)
+    assert int(one.attrs["test_snapshots"]) == 100
+    # interpolated where snapshots are missing, the same elsewhere
+    np.testing.assert_allclose(one["functional_mean"], whole["functional_mean"], rtol=0.05)
+
+
+def test_ensembles_on_uneven_test_times(make_flow):
+    flow = make_flow(160)
+    model = ReducedModel(POD(4), DMD()).fit(flow.isel(time=slice(0, 100)), device="cpu")
+    uneven = flow.isel(time=[i for i in range(100, 160) if i not in (120, 121)])
+    with pytest.raises(DataError, match=r"not evenly spaced.*resample="):
+        compare_ensembles(model, uneven, 5, 4, members=4)
+    found = compare_ensembles(model, uneven, 5, 4, members=4, resample="median")
+    np.testing.assert_allclose(found["lead_time"], 0.1 * np.arange(1, 6))
+    whole = compare_ensembles(model, flow.isel(time=slice(100, 160)), 5, 4, members=4)
+    assert found.sizes == whole.sizes
+    np.testing.assert_allclose(found["skill"], whole["skill"], rtol=0.5)

@@ -169,3 +169,17 @@ def test_sensors_of_one_field_and_a_case_with_its_parameter():
         assimilate(rom, z, seen[:1].rename(None), noise=0.1)
     with pytest.raises(DataError, match="the history has 4 cases"):
         follow(rom, family.isel(time=slice(60)), seen, noise=0.1)
+
+
+def test_following_from_an_uneven_history_on_the_step_of_the_model(model):
+    truth = waves(60, start=200)
+    late = waves(40, start=160)
+    uneven = late.isel(time=[i for i in range(40) if i not in (34, 38)])
+    seen = sensors(truth.isel(time=[5, 11]), [3, 11], 0.02)
+    with pytest.raises(DataError, match="resample=True"):
+        follow(model, uneven, seen, noise=0.1)
+    found = follow(model, uneven, seen, noise=0.1, resample=True)
+    expected = follow(model, late, seen, noise=0.1)
+    np.testing.assert_allclose(found.time, expected.time, rtol=1e-9)
+    apart = np.abs(found.mean("member") - expected.mean("member")).max()
+    assert float(apart) < 0.2 * float(expected.std())

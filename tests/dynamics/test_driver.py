@@ -1,5 +1,7 @@
 """The driver: labels that come back, rollouts that blow up, latents that cannot be used."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -62,6 +64,24 @@ def test_a_blowup_is_raised_or_cut_when_asked(growing, cycle):
         result = growing.forecast(cycle[:400], 60, on_blowup="nan")
     assert np.isfinite(result[:1]).all()
     assert np.isnan(result[1:]).all()
+
+
+@pytest.mark.parametrize("on_blowup", ["clip", "nan", "stop", "ignore"])
+def test_a_history_outside_the_training_range_is_what_is_named(cycle, on_blowup):
+    model, history = Persistence().fit(cycle[:400]), cycle[:400].copy()
+    history[-1, 1] = -80.0
+    low, high = float(cycle[:400, 1].min()), float(cycle[:400, 1].max())
+    text = f"latent 1 of the history is -80, in training it went from {low:.4g} to {high:.4g}"
+    if on_blowup == "stop":
+        with pytest.raises(ForecastError, match=re.escape(text)):
+            model.forecast(history, 5, on_blowup=on_blowup)
+        return
+    with pytest.warns(UserWarning, match=rf"the history itself lies outside.*{re.escape(text)}"):
+        model.forecast(history, 5, on_blowup=on_blowup)
+    with pytest.raises(ForecastError, match=r"history itself.*units and the last snapshots"):
+        model.forecast(history, 5, on_blowup="raise")
+    history[-1, 1], history[-2, 1] = cycle[399, 1], -80.0  # which persistence does not look at
+    model.forecast(history, 5, on_blowup="raise")
 
 
 def test_a_blowup_in_one_case_leaves_the_others(cycle):
