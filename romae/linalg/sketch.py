@@ -28,6 +28,7 @@ from torch import Tensor
 
 BUCKETS, FEWEST = 160, 100  # for every direction wanted
 ROWS = 64  # of X at a time: a piece of the sketch that stays in the cache
+LONG = 4096  # of B at a time, in double precision
 RESOLVED = 1e-3  # of s_1: smaller ones need the products of B B^T in float64
 
 
@@ -111,18 +112,23 @@ def leading(B: Tensor, rank: int | float, spare: int) -> tuple[Tensor, Tensor, f
     B -= B.mean(0)
     for G, resolved in _grams(B):
         total = float(G.double().trace())
-        e, V = (x.double() for x in eigh(G, rank + spare if isinstance(rank, int) else len(G)))
-        e, V = e.flip(0).clamp(min=0), V.flip(1)
+        e, W = (x.double() for x in eigh(G, rank + spare if isinstance(rank, int) else len(G)))
+        e, W = e.flip(0).clamp(min=0), W.flip(1)
         below = e.cumsum(0) < rank * total
         size = len(e) if isinstance(rank, int) else min(int(below.sum()) + 1 + spare, len(e))
         if e[size - 1] > resolved**2 * e[0]:
             break
-    Q, R = torch.linalg.qr(V[:, :size])  # single precision leaves them orthonormal to 1e-6
-    return (Q * R.diagonal().sign()).T.contiguous(), e[:size], total
+    W = W[:, :size]
+    if len(W) < len(B):  # right vectors: V s = B W
+        W = torch.cat([b.double() @ W for b in B.split(LONG)])
+    Q, R = torch.linalg.qr(W)  # single precision leaves them orthonormal to 1e-6
+    return (Q * torch.where(R.diagonal() < 0, -1.0, 1.0)).T.contiguous(), e[:size], total
 
 
 def _grams(B: Tensor) -> Iterator[tuple[Tensor, float]]:
-    """B B^T more and more precisely, each with the smallest s over s_1 that it resolves."""
+    """B B^T, or B^T B if that is smaller, more and more precisely; each with the smallest s over
+    s_1 that it resolves. So no square has more entries than B: T may be large.
+    """
     if B.dtype == torch.float32:
         G = _gram(B)
         yield G.clone(), 10 * RESOLVED
@@ -131,7 +137,9 @@ def _grams(B: Tensor) -> Iterator[tuple[Tensor, float]]:
 
 
 def _gram(B: Tensor) -> Tensor:
-    """B B^T in the type of B."""
+    """The smaller of B B^T and B^T B, in the type of B."""
+    if len(B) > B.shape[1]:
+        B = B.T
     if B.device.type == "cpu":  # numpy knows that both are the same, and does half of the work
         return torch.from_numpy(B.numpy() @ B.numpy().T)
     return B @ B.T

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from romae.linalg import decompose
+from romae.linalg import sketch as sketches
 from romae.linalg.products import Affine, Pass, multiply, project
 from romae.linalg.sketch import Sketch, Sketcher, leading
 
@@ -90,6 +91,36 @@ def test_its_tail_is_what_no_basis_does_better_than(spectrum):
         ratios.append((energy - float(e[:k].sum())) / np.sum(s[k:] ** 2))
     assert 0.96 < np.mean(ratios) < 1.005
     assert np.std(ratios) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ratio", [0.8, 0.4, 0.2])  # of a singular value to the one before
+@pytest.mark.parametrize("shape", [(500, 60), (60, 500)])
+def test_left_vectors_come_from_the_smaller_square(shape, ratio, dtype, monkeypatch):
+    """V and s^2 are those of the SVD, and no square is larger than the short side of B."""
+    sizes, plain = [], sketches.eigh
+    monkeypatch.setattr(sketches, "eigh", lambda G, k: (sizes.append(len(G)), plain(G, k))[1])
+    rng = np.random.default_rng(3)
+    U, W = (np.linalg.qr(rng.standard_normal((n, 60)))[0] for n in shape)
+    B = (U * ratio ** np.arange(60)) @ W.T
+    _, s, _ = np.linalg.svd(B - B.mean(0), full_matrices=False)
+    V, e, energy = leading(torch.from_numpy(B + 0.01).to(dtype), 6, 2)
+    assert set(sizes) == {60}
+    np.testing.assert_allclose(V @ V.T, np.eye(8), atol=1e-12)
+    np.testing.assert_allclose(e, s[:8] ** 2, rtol=1e-3, atol=1e-6 * s[0] ** 2)
+    assert energy == pytest.approx(np.sum(s**2), rel=1e-5)
+    Y = B - B.mean(0)
+    left = np.linalg.norm(Y - V.numpy().T[:, :6] @ (V.numpy()[:6] @ Y))
+    assert left <= 1.001 * np.sqrt(np.sum(s[6:] ** 2))
+
+
+def test_fewer_directions_than_are_asked_for():
+    """Two of them, in a sketch taller than it is wide: the rest is orthonormal all the same."""
+    t = np.linspace(0, 20, 300)[:, None]
+    B = np.sin(t) * np.ones(40) + np.cos(2 * t) * np.arange(40)
+    V, e, _ = leading(torch.from_numpy(B), 4, 2)
+    np.testing.assert_allclose(V @ V.T, np.eye(6), atol=1e-12)
+    assert (e[2:] < 1e-9 * e[0]).all()
 
 
 @pytest.mark.parametrize("held", [True, False])
