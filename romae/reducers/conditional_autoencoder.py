@@ -37,6 +37,7 @@ from romae.reducers.autoencoder import Feed, Scale, Terms
 from romae.reducers.coder import Coder
 from romae.reducers.data import FitData, scaled_batches
 from romae.reducers.network_coder import NetworkCoder
+from romae.reducers.parameters import check_numbers, lacking
 from romae.reducers.pod import LinearCoder, linear_coder
 from romae.reducers.pod_autoencoder import PODAutoencoder, PODCoordinatesCoder
 from romae.train import TrainConfig
@@ -162,14 +163,17 @@ class ConditionalAutoencoder(PODAutoencoder):
         snapshots = data.snapshots
         known = [] if snapshots.params is None else [str(n) for n in snapshots.params.columns]
         if not known:
+            partly = lacking(snapshots)
             raise DataError(
-                f"{self.name} needs parameters, and the cases of {snapshots.source} have none. "
+                f"{self.name} needs parameters, and the cases of {snapshots.source} have none"
+                f"{' in common. ' + partly if partly else '.'} "
                 f"Give a coordinate over the cases: ds.assign_coords(Re=('case', [...])), or type "
                 f"PODAutoencoder."
             )
         for name in self.condition or ():
             if name not in known:
-                raise OptionError(f"condition: no parameter {name!r}. {nearest(name, known)}")
+                why = lacking(snapshots, (name,)) or nearest(name, known)
+                raise OptionError(f"condition: no parameter {name!r}. {why}")
         self._told = {name: [0.0, 1.0] for name in self.condition or known}
         values = self._parameters(snapshots)
         spread = values.std(0)
@@ -194,13 +198,14 @@ class ConditionalAutoencoder(PODAutoencoder):
         columns = []
         for name, (mean, std) in self._told.items():
             if name not in found:
+                partly = "" if isinstance(source, xr.DataArray) else lacking(source, (name,))
+                hint = f"Type .assign_coords({name}=...), one number, or ('case', [...])."
                 raise DataError(
                     f"{self.name} was fitted with the parameter {name!r}, and {where} have none of "
-                    f"that name. Type .assign_coords({name}=...), one number, or ('case', [...])."
+                    f"that name{' in every case' if partly else ''}. {partly or hint}"
                 )
             values = np.atleast_1d(np.asarray(found[name], dtype=np.float64))
-            if not np.isfinite(values).all():
-                raise DataError(f"parameter {name!r} of {where} is {values}. Expected numbers.")
+            check_numbers(values, name, where)
             columns.append((values - mean) / std)
         return np.stack(columns, 1)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import romae
 from romae.errors import DataError, OptionError
@@ -71,6 +72,28 @@ def test_a_missing_parameter_says_what_to_type(fitted, flows, spoil, says):
         fitted.encode(spoil(flows["family"]()))
     with pytest.raises(DataError, match=says):
         fitted.decode(spoil(fitted.encode(flows["family"]())))
+
+
+def test_a_parameter_missing_in_one_of_several_files_names_the_file(fitted, flows, tmp_path):
+    paths = []
+    for i, Re in enumerate((80, 90, 100)):
+        one = flows["family"]().isel(case=i, drop=True).assign_coords(Re=float(Re), forcing=1.0)
+        one = one.drop_vars("Re" if i == 1 else ())
+        paths.append(tmp_path / f"run_{i}.nc")
+        one.to_netcdf(paths[-1])
+    data = romae.open_snapshots(paths, cases="file")
+    missing = r"'Re' is in 2 of 3 files and missing in \S*run_1.nc: .*assign_coords\(Re="
+    with pytest.raises(OptionError, match=r"no parameter 'Re'\. " + missing):
+        ConditionalAutoencoder(1, condition=["Re"]).fit(data, device="cpu")
+    with pytest.raises(DataError, match=r"have none of that name in every case\. " + missing):
+        fitted.encode(data)
+    alone = romae.open_snapshots(
+        [xr.open_dataset(p).drop_vars("forcing") for p in paths], cases="file"
+    )
+    with pytest.raises(DataError, match=r"have none in common\. 'Re' is in 2 of 3"):
+        ConditionalAutoencoder(1).fit(alone, device="cpu")
+    alone = romae.open_snapshots([paths[0], paths[2]], cases="file")
+    assert list(alone.params["Re"]) == [80, 100]
 
 
 def test_wrong_use(fitted, flows):
