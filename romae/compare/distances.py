@@ -16,7 +16,7 @@ from romae.compare.statistics import (
     wasserstein_of_histograms,
 )
 from romae.compare.tally import BINS, Frame, Tally
-from romae.fields import Snapshots
+from romae.fields import Layout, Snapshots
 
 
 def statistics_dataset(
@@ -70,7 +70,9 @@ def statistics_dataset(
             **one, "long_name": f"share of the power at the wrong wavenumber along {name}"
         })  # fmt: skip
         wave = 2 * np.pi * np.fft.rfftfreq(frame.layout.shape[axis], spacing)
-        coords[f"wavenumber_{name}"] = (f"wavenumber_{name}", wave, {"long_name": "wavenumber"})
+        coords[f"wavenumber_{name}"] = (f"wavenumber_{name}", wave, {
+            "units": _inverse(frame.layout, name), "long_name": "wavenumber"
+        })  # fmt: skip
     if frame.functionals:
         values = [{n: np.concatenate(v) for n, v in t.values.items()} for t in tallies]
         parts = [{n: np.concatenate(v) for n, v in h.values.items()} for h in halves]
@@ -94,6 +96,7 @@ def statistics_dataset(
             coords[dim] = (dim, a + (b - a) * (np.arange(n) + 0.5) / n)
     coords |= {
         "model": names, "kind": ("model", kinds), "field": list(frame.layout.names),
+        "units": ("field", [f.units for f in frame.layout.fields]),
         "value": (("field", "bin"), frame.centres),
         "bin": np.arange(BINS),
     }  # fmt: skip
@@ -101,6 +104,15 @@ def statistics_dataset(
              "test_source": test.source, "test_fingerprint": test.fingerprint,
              "test_snapshots": len(test), "segment": segment}  # fmt: skip
     return xr.Dataset(data, coords=coords, attrs=attrs)
+
+
+def _inverse(layout: Layout, axis: str) -> str:
+    """Unit of the wavenumber along ``axis``."""
+    x = layout.coords.get(axis)
+    unit = "" if x is None else str(x.attrs.get("units", ""))
+    if unit in ("", "1"):
+        return "1"
+    return f"{unit}-1" if unit.isalpha() else f"({unit})-1"
 
 
 def _deviation(truth: Tally, frame: Frame) -> np.ndarray:

@@ -78,7 +78,8 @@ def compare_ensembles(
     unit = "s" if snapshots.times(0).dtype.kind in "mMO" else unit
     lead = np.arange(1, steps + 1)
     result = result.assign_coords(
-        lead=("lead", lead), lead_time=("lead", lead * snapshots.dt, {"units": unit})
+        lead=("lead", lead),
+        lead_time=("lead", lead * float(snapshots.dt or np.nan), {"units": unit}),
     )
     result.attrs = {
         "title": "Calibration of ensemble forecasts", "starts": len(chosen), "steps": steps,

@@ -101,7 +101,7 @@ def compare_statistics(
     whole, halves = _of_truth(frame, snapshots)
     tallies, exponents, stable = [whole], [float("nan")], [float("nan")]
     if lyapunov == "estimate":
-        exponents[0] = _of_data(next(iter(codes.values())), float(snapshots.dt))
+        exponents[0] = _of_data(next(iter(codes.values())), float(snapshots.dt or np.nan))
     with track(len(entries), "long rollouts") as task:
         for entry in entries:
             own = codes[id(entry.ladder.reducer)] if entry.ladder else []

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from romae.compare.told import in_days
 from romae.errors import DataError
 from romae.files import atomic_file
 
@@ -107,7 +106,7 @@ class ComparisonAccessor:
 
         figures = import_module("romae.report.figures")
         if "rank" in self._dataset:
-            return figures.dynamics_ranking(in_days(self._dataset), **options)
+            return figures.dynamics_ranking(self._dataset, **options)
         if "pdf" in self._dataset:
             draw = figures.long_run
         else:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from romae.compare.told import in_days
 from romae.report.figures.style import percent
 from romae.report.page import Section, picture, short, table_of
 
@@ -40,6 +41,7 @@ def long_run_section(statistics: xr.Dataset, folder: Path) -> Section:
 
 
 def _long_run_rows(statistics: xr.Dataset) -> dict[str, Any]:
+    statistics = in_days(statistics)
     unit = str(statistics["lyapunov"].attrs.get("units", ""))
     rate = "" if unit == "1" else unit
     rows = pd.DataFrame(index=[str(n) for n in statistics["model"].values])

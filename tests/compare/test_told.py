@@ -7,8 +7,14 @@ import xarray as xr
 import romae
 from romae.cli.forecast_compare import text_table
 from romae.compare.told import in_days
+from romae.report.beyond import _long_run_rows
 from romae.report.dynamics import dynamics_section
-from romae.report.figures import ensemble_calibration, forecast_error
+from romae.report.figures import (
+    dynamics_ranking,
+    ensemble_calibration,
+    forecast_error,
+    long_run,
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +54,32 @@ def test_what_people_see_says_days(ranking, parts, tmp_path):
     figures.append(ensemble_calibration(spread.isel(model=0)))
     for figure in figures:
         assert "lead time [days]" in [ax.get_xlabel() for ax in figure.axes]
+
+
+def test_statistics_of_dated_data_are_told_per_day_and_keep_the_power(parts):
+    rom = romae.ReducedModel(romae.POD(2), romae.DMD()).fit(parts[0])
+    found = romae.compare_statistics({"dmd": rom}, parts[1], steps=40, starts=2)
+    told = in_days(found)
+    assert found.frequency.attrs["units"] == found.lyapunov.attrs["units"] == "s-1"
+    assert told.frequency.attrs["units"] == told.lyapunov.attrs["units"] == "1/day"
+    assert 0.4 < float(told.frequency[-1]) <= 0.5  # one snapshot a day
+    np.testing.assert_allclose(told.lyapunov, 86400 * found.lyapunov)
+    power = [(d.time_spectrum.sum("frequency") * d.frequency[1]).values for d in (found, told)]
+    np.testing.assert_allclose(*power)
+    xr.testing.assert_identical(in_days(told), told)
+    section = _long_run_rows(found)
+    assert any("1/day" in str(head) for head in section["heads"])
+    short = romae.compare_statistics({"dmd": rom}, parts[1], steps=40, starts=2)
+    short.attrs["dt"] = 60.0  # forty minutes in all
+    xr.testing.assert_identical(in_days(short), short)
+
+
+def test_axes_of_long_runs_and_of_the_ranking_have_units(parts, ranking):
+    sea = parts[1].to_dataset()
+    sea["u"].attrs["units"], sea["x"].attrs["units"] = "K", "km"
+    rom = romae.ReducedModel(romae.POD(2), romae.DMD())
+    rom.fit(parts[0].to_dataset().assign(u=parts[0].to_dataset().u.assign_attrs(units="K")))
+    figure = long_run(romae.compare_statistics({"dmd": rom}, sea, steps=40, starts=2))
+    texts = [ax.get_xlabel() for ax in figure.axes]
+    assert texts[:3] == ["u [K]", "wavenumber along x [km-1]", "frequency [1/day]"]
+    assert "lead time [days]" in [ax.get_xlabel() for ax in dynamics_ranking(ranking).axes]

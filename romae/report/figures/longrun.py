@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from romae.compare.told import in_days
 from romae.report.figures.style import PALETTE, label, legend_above, new_figure, styled
 
 BASELINES = {"persistence": ("0.55", "--"), "climatology": ("0.55", ":")}
@@ -20,6 +21,7 @@ def long_run(statistics: xr.Dataset, *, field: str | None = None) -> Figure:
 
     ``statistics`` is what :func:`romae.compare_statistics` returned; ``field`` None: the first.
     """
+    statistics = in_days(statistics)
     field = str(statistics["field"].values[0]) if field is None else field
     one = statistics.sel(field=field)
     figure = new_figure(5.6)
@@ -31,7 +33,8 @@ def long_run(statistics: xr.Dataset, *, field: str | None = None) -> Figure:
     if waves:
         axis = waves[-1].removeprefix("space_spectrum_")
         _power(axes[0, 1], one[waves[-1]], f"wavenumber_{axis}", looks)
-        axes[0, 1].set_xlabel(f"wavenumber along {axis}")
+        unit = str(one[f"wavenumber_{axis}"].attrs.get("units", ""))
+        axes[0, 1].set_xlabel(label(f"wavenumber along {axis}", unit))
         axes[0, 1].set_title("power over wavenumber")
     else:
         axes[0, 1].set_axis_off()
@@ -73,7 +76,8 @@ def _pdf(ax: Axes, one: xr.Dataset, looks: dict[str, tuple[str, str]], field: st
     ax.set_xlim(x[inside[0]], x[inside[-1]])
     ax.set_yscale("log")
     ax.set_ylim(1e-4 * truth.max(), 3 * truth.max())
-    ax.set_xlabel(field)
+    unit = str(one["units"].values) if "units" in one.coords else ""
+    ax.set_xlabel(label(field, unit))
     ax.set_title("probability density")
 
 
@@ -87,7 +91,7 @@ def _power(ax: Axes, power: xr.DataArray, dim: str, looks: dict[str, tuple[str, 
                     lw=2.2 if truth else 1.2, alpha=0.9, zorder=1 if truth else 2)  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
-    if x[-1] < 20 * x[0]:  # few decades: ticks at 1, 2, 5, as numbers
+    if x[-1] < 100 * x[0]:  # few decades: ticks at 1, 2, 5, as numbers
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -120,7 +124,8 @@ def _distances(ax: Axes, statistics: xr.Dataset, looks: dict[str, tuple[str, str
     ax.set_xscale("log")
     ax.set_yticks(rows, list(found))
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(-0.6, len(found) - 0.4)
+    ax.set_ylim(-0.85, len(found) - 0.15)  # room for the marks of the first and last row
+    ax.margins(x=0.07)
     ax.grid(True, axis="x")
     ax.set_axisbelow(True)
     ax.set_title("distance to the data; bar: its two halves")

@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from romae.compare.told import in_days
 from romae.metrics import ALL
 from romae.report.figures.style import GREY, PALETTE, error_axis, label, new_figure, percent, styled
 
@@ -19,6 +20,7 @@ def dynamics_ranking(ranking: xr.Dataset) -> Figure:
     ``ranking`` is what :func:`romae.compare_dynamics` returned. Bars reach to the mean over starts,
     whiskers are its 95 % interval, thick grey lines the quartiles of the starts.
     """
+    ranking = in_days(ranking)
     rows = ranking.isel(model=ranking["kind"].values != "reconstruction")
     alive = rows.isel(model=np.isfinite(rows["valid_time_mean"].values))
     failed = [str(m) for m in rows["model"].values if m not in alive["model"].values]
