@@ -2,7 +2,7 @@
 
 With a = U_m W x' / c the first m POD coordinates (c: standard deviation of the first),
 
-    h = a_{1..k} + E(a),        a^ = [z; 0] + D(z),        x'^ = c U_m^T a^,
+    h = a_{1..k} + g E(a / s),      a^ = [z; 0] + g D(z / s),      x'^ = c U_m^T a^,
 
 E: R^m -> R^k and D: R^k -> R^m dense networks whose last layers start at zero, z what the
 bottleneck makes of h. At the start this is POD with k modes; afterwards the modes k+1 ... m are
@@ -10,12 +10,20 @@ functions of the latents. The networks never see the grid, so that training cost
 whatever the grid. It fits where a few hundred modes hold the energy: wakes, limit cycles, chaos
 in small domains. Where structures travel far on a fine grid, convolutions do better.
 
+Units: r = |a_{k+1} a_{k+2} ...| (rms over snapshots) is what POD leaves, sigma_j the rms of a_j,
+
+    g = min(1, r / 0.1),        s_j = max(sigma_j, g).
+
+Updates of a fixed size, as those of Muon and AdamW, are noise where r is far below it, and the last
+latents, from which the first lost modes follow, are too small to be seen: on a wake
+with k = 16 nothing was learnt at g = s = 1. After the training g and s go into the weights.
+
 Source: Linot & Graham 2022; here one latent may also feed every mode, and m is chosen from
 the energy, and once more after the training (:mod:`romae.reducers.trimming`).
 """
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -40,12 +48,19 @@ from romae.train.objective import MSE, Corruption
 
 ENERGY = 1 - 1e-9  # of the fluctuation: what the network may hope to restore
 MOST_MODES = 256
+SMALL = 0.1  # what POD leaves, in units of c, from which the networks work in its units
+TINY = 1e-6  # smallest g: rounding of POD's coordinates
 
 
 class PODCoordinatesCoder(NetworkCoder):
-    """The maps of the module docstring; ``unit`` is c, ``basis`` holds U_m and W."""
+    """The maps of the module docstring; ``unit`` is c, ``basis`` holds U_m and W.
+
+    ``gain`` and ``size`` are g and s (m,), all 1 but in training.
+    """
 
     unit: Tensor
+    gain: Tensor
+    size: Tensor
     encoder: nn.Module
     decoder: nn.Module
 
@@ -60,8 +75,29 @@ class PODCoordinatesCoder(NetworkCoder):
         super().__init__(basis, squeeze)
         m, k = len(basis.modes), squeeze.latent
         self.register_buffer("unit", torch.tensor(unit))
+        self.register_buffer("gain", torch.tensor(1.0), persistent=False)
+        self.register_buffer("size", torch.ones(m), persistent=False)
         self.encoder = MLP(m, squeeze.width, hidden=hidden, act=act, zero_last=True)
         self.decoder = MLP(k, m, hidden=hidden, act=act, zero_last=True)
+
+    def measure(self, s: np.ndarray, total: float) -> None:
+        """Set g and s from the singular values ``s`` of the first modes and |Y|_F^2."""
+        left = max(0.0, total - float(np.sum(s[: self.squeeze.latent] ** 2))) ** 0.5
+        gain = max(TINY, min(1.0, left / float(s[0]) / SMALL))
+        self.gain.fill_(gain)
+        self.size.copy_(torch.from_numpy(np.maximum(s[: len(self.size)] / s[0], gain)))
+
+    def absorb(self) -> None:
+        """Put g and s into the weights; the maps stay as they are."""
+        with torch.no_grad():
+            for net in (self.encoder, self.decoder):
+                assert isinstance(net, MLP)
+                first, last = cast(nn.Linear, net.layers[0]), cast(nn.Linear, net.layers[-1])
+                first.weight.div_(self.size[: first.in_features])
+                last.weight.mul_(self.gain)
+                last.bias.mul_(self.gain)
+            self.gain.fill_(1.0)
+            self.size.fill_(1.0)
 
     def work(self, x: Tensor) -> Tensor:
         """a (B, m) of scaled fields (B, C, *space)."""
@@ -80,12 +116,14 @@ class PODCoordinatesCoder(NetworkCoder):
         return torch.randn_like(w) / self.unit
 
     def analyse(self, w: Tensor) -> Tensor:
-        """h = [a_{1..k}; 0] + E(a)."""
-        return self.widen(w[:, : self.squeeze.latent]) + self.encoder(w)
+        """h = [a_{1..k}; 0] + g E(a / s)."""
+        return self.widen(w[:, : self.squeeze.latent]) + self.gain * self.encoder(w / self.size)
 
     def synthesise(self, z: Tensor) -> Tensor:
-        """a^ = [z; 0] + D(z)."""
-        return F.pad(z, (0, len(self.basis.modes) - z.shape[1])) + self.decoder(z)
+        """a^ = [z; 0] + g D(z / s)."""
+        k = z.shape[1]
+        lost = len(self.basis.modes) - k
+        return F.pad(z, (0, lost)) + self.gain * self.decoder(z / self.size[:k])
 
     def descend(self, w: Tensor, scale: float) -> Tensor | None:
         """J = scale c^2 |a^ - a|^2 and its gradient, for the plain bottleneck."""
@@ -93,18 +131,21 @@ class PODCoordinatesCoder(NetworkCoder):
         E, D = (getattr(net, "stack", None) for net in (self.encoder, self.decoder))
         if E is None or D is None or not (plain and E.suits(w)):
             return None
-        k = self.squeeze.latent
-        h, before = E.run(w)
+        k, gain, size = self.squeeze.latent, float(self.gain), self.size
+        h, before = E.run(w / size)
+        h *= gain
         h += w[:, :k]
-        r, after = D.run(h)
+        r, after = D.run(h / size[:k])
+        r *= gain
         r[:, :k] += h
         r -= w
         scale = scale * float(self.unit) ** 2
         loss = r.square().sum() * scale
         g = r.mul_(2 * scale)
-        dh = D.descend(g, after, inputs=True)
+        dh = D.descend(g * gain, after, inputs=True)
+        dh /= size[:k]
         dh += g[:, :k]
-        E.descend(dh, before, inputs=False)
+        E.descend(dh * gain, before, inputs=False)
         return loss
 
     def expansion(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -153,8 +194,11 @@ class PODAutoencoder(Autoencoder):
     def _finish(
         self, coder: NetworkCoder, valid_feed: Feed | None, train_set: Snapshots, data: FitData
     ) -> NetworkCoder:
+        if type(coder) is not PODCoordinatesCoder:
+            return coder
+        coder.absorb()
         plain = all(type(term) is MSE for term in self.objective)
-        if self.modes is not None or type(coder) is not PODCoordinatesCoder or not plain:
+        if self.modes is not None or not plain:
             return coder  # other terms may want the small modes
         feed = valid_feed or self._feed(coder, train_set, data, False)
         m = modes_worth(coder.eval(), list(feed.epoch(0)))
@@ -174,7 +218,11 @@ class PODAutoencoder(Autoencoder):
         enough = int(np.searchsorted(energy, ENERGY)) + 1 if self.modes is None else self.modes
         self._kept = max(self.latent, min(enough, len(pod.modes)))
         unit = float(pod.s[0]) / snapshots**0.5
-        return self._coder(pod.modes[: self._kept], unit)
+        coder = self._coder(pod.modes[: self._kept], unit)
+        plain = type(self.bottleneck) is Plain and self.corruption is None
+        if plain and type(coder) is PODCoordinatesCoder:
+            coder.measure(pod.s, pod.total)
+        return coder
 
     def _build(self) -> NetworkCoder:
         return self._coder(np.zeros((self._kept, self.layout.size)), 1.0)
