@@ -20,22 +20,30 @@ from romae.progress import log, track
 
 BASELINES = ("Persistence", "Climatology", "DMD")
 
-MOST_FEATURES = 300  # of a model that is tried because it was not named
+# of a model that is tried because it was not named; a map solves one system for each noise only
+MOST_FEATURES = {"SINDy": 300, "PolynomialMap": 5000}
 
 
-def candidates(models: Any, seed: int, device: str, phases: int = 0) -> dict[str, Any]:
+def candidates(
+    models: Any, seed: int, device: str, phases: int = 0, latent: int = 0, rows: int = 0
+) -> dict[str, Any]:
     """Dynamics by name, baselines first: they are cheap, and a budget may run out.
 
     ``phases``: how many the latents begin with. Without any, nothing is gained by Equivariant;
     with some it is tried around the linear map of two states as well, the best of all where
-    phases move evenly.
+    phases move evenly. For so many of ``latent`` that PolynomialMap's own search ends at the linear
+    map, and ``rows`` enough for its monomials, the quadratic map of chaotic flows is tried, last.
     """
     import romae
+    from romae.dynamics.polynomial import MOST
 
     if models is None:
         models = [kind for kind in DYNAMICS if phases or kind != "equivariant"]
         if "equivariant" in models:
             models.insert(models.index("equivariant"), romae.Equivariant(romae.DMD(2)))
+        many = romae.PolynomialMap(2, scale="common", bounded=True, seed=seed)
+        if MOST < many.features(latent - phases) <= rows:
+            models.append(romae.Equivariant(many) if phases else many)
     given = models.items() if isinstance(models, Mapping) else ((None, m) for m in models)
     found: dict[str, Any] = {name: _made(name, seed, device) for name in BASELINES}
     for name, model in given:
@@ -114,13 +122,15 @@ def fit_all(
             task.advance()
 
 
-def leave_out(entries: list[Entry], latent: int) -> None:
+def leave_out(entries: list[Entry], latent: int, phases: int = 0) -> None:
     """Models whose fit would take longer than that of all others: they are there by name only."""
     for entry in entries:
-        features = getattr(entry.dynamics, "features", None)
-        if features is not None and (count := features(latent)) > MOST_FEATURES:
+        around = getattr(entry.dynamics, "dynamics", None)  # of Equivariant, on shapes and turns
+        inside, size = (entry.dynamics, latent) if around is None else (around, latent - phases)
+        most = MOST_FEATURES.get(getattr(inside, "name", ""))
+        if most is not None and (count := inside.features(size)) > most:
             entry.failure = (
-                f"left out: {count} features of {latent} latents, more than {MOST_FEATURES}; "
+                f"left out: {count} features of {size} latents, more than {most}; "
                 "name it among the models to have it fitted"
             )
 

@@ -66,16 +66,16 @@ def compare_dynamics(
 
     ``reducer``: fitted (or a reduced model: its reducer). ``models``: kinds such as ``"gru"``,
     dynamics objects (those fitted already are taken as they are), or a mapping of names to
-    them; None takes every kind romae has, but leaves out one of more than 300 features for these
-    latents (SINDy, from 11 latents on), with the reason in its row. ``starts``: how many, evenly
-    spread, or which.
-    ``threshold``: NRMSE at which a forecast is no longer valid. ``budget``: seconds of fitting,
-    after which no further fit begins. ``measure="latents"`` compares latents instead of decoded
-    fields, for grids that are costly to decode. ``inputs``: known series over the times of both
-    data (forcing, control), for the models that take them; the others do without, and the verdict
-    says which. ``resample``: a time step such as "6 h" for uneven times, or "median": latents are
-    resampled for the fits, and the snapshots of ``validation`` interpolated
-    (:mod:`romae.compare.even`). ``seed`` goes to models that have one.
+    them; None takes every kind romae has, from 62 latents on also the bounded quadratic
+    PolynomialMap of a common scale, but leaves out what has too many features for these latents
+    (SINDy from 11 on, that map from 99 on), with the reason in its row. ``starts``: how many,
+    evenly spread, or which. ``threshold``: NRMSE at which a forecast is no longer valid.
+    ``budget``: seconds of fitting, after which no further fit begins. ``measure="latents"``
+    compares latents instead of decoded fields, for grids that are costly to decode. ``inputs``:
+    known series over the times of both data (forcing, control), for the models that take them; the
+    others do without, and the verdict says which. ``resample``: a time step such as "6 h" for
+    uneven times, or "median": latents are resampled for the fits, and the snapshots of
+    ``validation`` interpolated (:mod:`romae.compare.even`). ``seed`` goes to models that have one.
 
     Returns what :func:`romae.compare_forecasts` does, one row per model, sorted by rank, and over
     ``model``: ``rank``, ``tied`` (1: not to be told from the winner), ``fit_seconds``,
@@ -164,7 +164,7 @@ def rank_dynamics(
     test = even_test(test, resample)
     forcing = Forcing.read(inputs if validation_inputs is None else validation_inputs, test)
     phases = getattr(reducer, "phases", 0)  # of Aligned
-    wanted = candidates(models, seed, device, phases)
+    wanted = candidates(models, seed, device, phases, reducer.latent, len(learn))
     mean = np.asarray(reducer.scaling.mean, dtype=float)
     fluctuation, found = one_pass({0: reducer}, test, mean)
     codes = found[0]
@@ -180,7 +180,7 @@ def rank_dynamics(
     if resample is not None:
         latents, params, inputs = resample_cases(latents, params, inputs, resample)
     if models is None:
-        leave_out(entries, reducer.latent)
+        leave_out(entries, reducer.latent, phases)
     fit_all(entries, latents, params, inputs, budget)
     check_room(entries, test, steps)
     able = [e for e in entries if not e.failure]

@@ -101,6 +101,10 @@ class PolynomialMap(Dynamics):
         self.degree, self.ridge, self.noise = degree, ridge, noise
         self.context, self.scale, self.bounded, self.seed = context, scale, bounded, seed
 
+    def features(self, latent: int) -> int:
+        """Monomials of so many latents, 0 where the degree is searched and stays below MOST."""
+        return comb(latent * self.context + self.degree, self.degree) if self.degree else 0
+
     def unknowns(self, latent: int) -> int:
         return latent + 1
 

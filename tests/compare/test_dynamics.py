@@ -298,3 +298,25 @@ def test_a_model_of_too_many_features_is_left_out_with_the_reason(parts, monkeyp
         measure="latents",
     )  # fmt: skip
     assert named.failure.sel(model="SINDy").item() == "was tried"
+
+
+@pytest.mark.parametrize("phases", [0, 1])
+def test_many_latents_get_the_map_for_chaos_where_the_search_ends_at_the_linear_one(phases):
+    """From 62 states on degree None tries degree 1 only; past 98 the map must be named."""
+    module = importlib.import_module("romae.compare.candidates")
+    label = "PolynomialMap(degree=2, scale='common', bounded=True)"
+    label = f"Equivariant({label})" if phases else label
+    for states, rows, tried, left in (
+        (61, 3000, False, False), (62, 3000, True, False), (62, 2015, False, False),
+        (98, 9000, True, False), (99, 9000, True, True),
+    ):  # fmt: skip
+        alone = romae.PolynomialMap()._degrees(states, rows)
+        made = module.candidates(None, 0, "cpu", phases, states + phases, rows)
+        assert (list(made)[-1] == label) is tried
+        assert (alone == [1]) is (tried or rows == 2015)
+        entries = [module.Entry(n, "model", None, d) for n, d in made.items()]
+        module.leave_out(entries, states + phases, phases)
+        failure = {e.name: e.failure for e in entries}.get(label, "")
+        assert failure.startswith("left out: 5050 features of 99 latents") is left
+        assert bool(failure) is left
+    assert label not in module.candidates(["polynomial"], 0, "cpu", phases, 80, 9000)
