@@ -46,7 +46,8 @@ from romae.reducers.trimming import cut, modes_worth
 from romae.train import TrainConfig
 from romae.train.objective import MSE, Corruption
 
-ENERGY = 1 - 1e-9  # of the fluctuation: what the network may hope to restore
+LOST = 1e-9  # of the fluctuation's energy, times g^2, that m modes may leave
+LEAST = 1e-13  # of the energy: rounding in single precision
 MOST_MODES = 256
 SMALL = 0.1  # what POD leaves, in units of c, from which the networks work in its units
 TINY = 1e-6  # smallest g: rounding of POD's coordinates
@@ -80,10 +81,8 @@ class PODCoordinatesCoder(NetworkCoder):
         self.encoder = MLP(m, squeeze.width, hidden=hidden, act=act, zero_last=True)
         self.decoder = MLP(k, m, hidden=hidden, act=act, zero_last=True)
 
-    def measure(self, s: np.ndarray, total: float) -> None:
-        """Set g and s from the singular values ``s`` of the first modes and |Y|_F^2."""
-        left = max(0.0, total - float(np.sum(s[: self.squeeze.latent] ** 2))) ** 0.5
-        gain = max(TINY, min(1.0, left / float(s[0]) / SMALL))
+    def measure(self, s: np.ndarray, gain: float) -> None:
+        """Set g, and s from the singular values ``s`` of the first modes."""
         self.gain.fill_(gain)
         self.size.copy_(torch.from_numpy(np.maximum(s[: len(self.size)] / s[0], gain)))
 
@@ -153,14 +152,20 @@ class PODCoordinatesCoder(NetworkCoder):
         return self.synthesise(self.opened(z)) * self.unit, self.basis.modes
 
 
+def gain_of(s: np.ndarray, total: float) -> float:
+    """g from the singular values ``s`` of k modes and |Y|_F^2."""
+    left = max(0.0, total - float(np.sum(s**2))) ** 0.5
+    return max(TINY, min(1.0, left / float(s[0]) / SMALL))
+
+
 class PODAutoencoder(Autoencoder):
     """Autoencoder whose dense networks work in POD coordinates; see the module.
 
     Parameters
     ----------
     latent : number of latents k.
-    modes : number of POD modes m; None takes what holds all but 1e-9 of the energy, at most 256,
-        and drops after the training those that the error does not need.
+    modes : number of POD modes m; None takes what holds all but 1e-9 g^2 of the energy, at most
+        256, and drops after the training those that the error does not need.
     hidden, act : widths and activation of encoder and decoder.
     bottleneck, objective, corruption, train, scale : as for every autoencoder, see
         :class:`romae.reducers.autoencoder.Autoencoder`.
@@ -214,14 +219,16 @@ class PODAutoencoder(Autoencoder):
         return min(self.modes or max(MOST_MODES, self.latent), T - 1, int(np.prod(state)))
 
     def _start(self, pod: Decomposition, snapshots: int) -> NetworkCoder:
+        plain = type(self.bottleneck) is Plain and self.corruption is None
+        gain = gain_of(pod.s[: self.latent], pod.total) if plain else 1.0
         energy = np.cumsum(pod.s**2) / pod.total
-        enough = int(np.searchsorted(energy, ENERGY)) + 1 if self.modes is None else self.modes
+        enough = int(np.searchsorted(energy, 1 - max(LOST * gain**2, LEAST))) + 1
+        enough = self.modes or enough
         self._kept = max(self.latent, min(enough, len(pod.modes)))
         unit = float(pod.s[0]) / snapshots**0.5
         coder = self._coder(pod.modes[: self._kept], unit)
-        plain = type(self.bottleneck) is Plain and self.corruption is None
-        if plain and type(coder) is PODCoordinatesCoder:
-            coder.measure(pod.s, pod.total)
+        if type(coder) is PODCoordinatesCoder:
+            coder.measure(pod.s, gain)
         return coder
 
     def _build(self) -> NetworkCoder:
