@@ -14,6 +14,7 @@ tells apart (:class:`Part`).
 
 import dataclasses
 import inspect
+import re
 import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,10 @@ _SCALARS = {
     str: "a string",
     Path: "a path",
 }
+_MANY = {int: "integers", float: "numbers", str: "strings", Path: "paths"}
+_EXAMPLES = {bool: "true", int: "8", float: "0.001", str: "name", Path: "file.nc"}
+_USUAL = {"steps": "500", "epochs": "50", "batch": "32"}  # where 8 would mislead
+COMMAND = "--set"  # opens ``where`` of what was typed on the command line
 
 
 class Part:
@@ -168,7 +173,7 @@ def _read_scalar(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     elif type(value) is kind:  # not isinstance: true is no integer
         return value
-    raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.")
+    raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.{_hint(kind, where)}")
 
 
 def _read_part(family: type[Part], value: Any, where: str) -> Any:
@@ -225,7 +230,8 @@ def _read_sequence(kind: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(kind) or kind, get_args(kind)
     make = list if origin is list else tuple
     if not isinstance(value, list | tuple):
-        raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.")
+        hint = _hint(kind, where)
+        raise OptionError(f"{where}: expected {_describe(kind)}, got {value!r}.{hint}")
     if not arguments:
         kinds = [Any] * len(value)
     elif origin is not tuple or arguments[-1] is Ellipsis:
@@ -248,7 +254,11 @@ def _describe(kind: Any) -> str:
         return _SCALARS[kind]
     if (origin or kind) in _SEQUENCES:
         inner = {a: None for a in arguments if a is not Ellipsis}  # ordered, once each
-        return "a list of " + ", ".join(_describe(a) for a in inner) if inner else "a list"
+        return (
+            "a list of " + ", ".join(_MANY.get(a, _describe(a)) for a in inner)
+            if inner
+            else "a list"
+        )
     if origin in (Union, types.UnionType):
         return " or ".join(_describe(a) for a in arguments if a is not type(None))
     if isinstance(kind, type) and issubclass(kind, Part):
@@ -256,6 +266,24 @@ def _describe(kind: Any) -> str:
     if origin is dict or dataclasses.is_dataclass(kind):
         return "a table"
     return getattr(kind, "__name__", str(kind))
+
+
+def _hint(kind: Any, where: str) -> str:
+    """What to type at ``where``: as a setting of the command line, or as a line of TOML."""
+    path = re.sub(r" \([^ ]*\)", "", where)  # kinds of parts are no keys
+    tail = path.rsplit(" ", 1)[-1]
+    key = tail.rpartition(".toml.")[2] if ".toml." in tail else tail.partition(".")[2]
+    key, item, _ = key.partition("[")
+    many = bool(item) or (get_origin(kind) or kind) in _SEQUENCES
+    inner = (get_args(kind) or (kind,))[0]
+    if not key or inner not in _EXAMPLES:
+        return ""
+    example = _USUAL.get(key.rpartition(".")[2], _EXAMPLES[inner])
+    if path.startswith(COMMAND):
+        key = ".".join([*path.split(" ")[1:-1], key])
+        return f" Type {COMMAND} {key}={f'{example},{example}' if many else example}."
+    example = f'"{example}"' if inner in (str, Path) else example
+    return f" Type {key} = {f'[{example}, {example}]' if many else example}."
 
 
 def apply_settings(mapping: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:

@@ -151,3 +151,32 @@ def test_read_toml(tmp_path):
 def test_a_bare_list_needs_no_brackets():
     assert apply_settings({}, ["hidden=64,32"]) == {"hidden": [64, 32]}
     assert apply_settings({}, ["names=u, v"]) == {"names": ["u", "v"]}
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "line"),
+    [
+        ("--set pod-ae", "steps", "x", "Type --set steps=500."),
+        ("--set dynamics dmd", "rank", 0.5, "Type --set dynamics.rank=8."),
+        ("[[reducers]] pod-ae", "steps", "x", "Type steps = 500."),
+        ("a/study.toml", "rank", "x", "Type rank = 8."),
+        ("--set pod-ae", "hidden", 3, "Type --set hidden=8,8."),
+        ("m", "hidden", [1, "x"], "Type hidden = [8, 8]."),
+        ("m", "name", 3, 'Type name = "name".'),
+    ],
+)
+def test_a_wrong_type_says_what_to_type(where, key, value, line):
+    @dataclasses.dataclass
+    class Options:
+        steps: int = 1
+        rank: int | None = None
+        hidden: tuple[int, ...] = ()
+        name: str = ""
+
+    with pytest.raises(OptionError) as caught:
+        read_dataclass(Options, {key: value}, where=where)
+    assert str(caught.value).endswith(line)
+    _, _, typed = line.removesuffix(".").partition("Type ")
+    told = apply_settings({}, [typed.removeprefix("--set ").removeprefix("dynamics.")])
+    told = {name.strip(): item for name, item in told.items()}
+    read_dataclass(Options, told)  # what it says to type is understood

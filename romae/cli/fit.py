@@ -93,7 +93,7 @@ def fit(
     --set takes the arguments of the reducer (aligned: axes, inner and those of the one inside), and
     after `dynamics.` those of the dynamics. --latent of aligned counts two for each axis.
     """
-    from romae.config import apply_settings
+    from romae.config import COMMAND, apply_settings
     from romae.files import check_output
     from romae.kinds import make_reducer
     from romae.train.ranks import here
@@ -103,7 +103,7 @@ def fit(
         check_output(output, "directory", overwrite=overwrite)
     options = apply_settings({}, settings)
     dynamics_options = options.pop("dynamics", {})
-    reducer = make_reducer(kind, latent_size(latent), options)
+    reducer = make_reducer(kind, latent_size(latent), options, where=COMMAND)
     steps = new_dynamics(dynamics, dynamics_options, device, inputs, resample)
     cluster = {} if scheduler is None else {"client": scheduler}
     if cluster and reducer.name != "POD":
@@ -139,6 +139,7 @@ def new_dynamics(
     resample: str | None,
 ) -> Any:
     """Unfitted dynamics, "auto", or None; what does not go together is found here."""
+    from romae.config import COMMAND
     from romae.kinds import make_dynamics
 
     for name, value in (("--inputs", inputs), ("--resample", resample)):
@@ -156,7 +157,7 @@ def new_dynamics(
                 "models as they are. Name the model, such as --dynamics gru, or leave it out."
             )
         return AUTO
-    made = make_dynamics(kind, options, device=device)
+    made = make_dynamics(kind, options, device=device, where=f"{COMMAND} dynamics")
     if inputs is not None and "inputs" not in made.takes:
         raise OptionError(
             f"--inputs with --dynamics {kind}: {made.name} takes no inputs. Expected a model that "

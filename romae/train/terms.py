@@ -22,6 +22,7 @@ from torch import Tensor
 
 from romae.errors import DataError, OptionError, nearest
 from romae.feed import TensorScaling
+from romae.fields import Survey
 from romae.train.derivatives import Derivatives
 from romae.train.objective import Frame, Measure, Step, Term
 
@@ -62,6 +63,20 @@ class L1(Term):
         return lambda step: ((step.x - step.y).abs() * W).flatten(1).sum(1).mean()
 
 
+def _instead(found: Survey) -> str:
+    """What to type where not all fields are fractions: in Python and on the command line."""
+    mse = "objective=parts.MSE() (--set objective=mse)"
+    inside = (found.minimum >= 0) & (found.maximum <= 1)
+    names = [n for n, fits in zip(found.layout.names, inside, strict=True) if fits]
+    if not names:
+        return f"no field here is one. Type {mse}."
+    listed = ", ".join(f'"{n}"' for n in names)
+    return (
+        f"name those that are: objective=parts.BCE(fields=[{listed}]) "
+        f"(--set 'objective={{kind=\"bce\", fields=[{listed}]}}'). Or type {mse}."
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class BCE(Term):
     """Binary cross-entropy of volume fractions: fields between 0 and 1 in physical units.
@@ -86,7 +101,7 @@ class BCE(Term):
             if low < 0 or high > 1:
                 raise DataError(
                     f"bce: {layout.names[i]} reaches from {low:g} to {high:g}. Expected fractions "
-                    f"in [0, 1]; name the fields that are, BCE(fields=[...]), or take parts.MSE()."
+                    f"in [0, 1]; {_instead(found)}"
                 )
         scaling, W = TensorScaling(frame.scaling, frame.device), weights_of(frame)[chosen]
         W = W / W.sum()

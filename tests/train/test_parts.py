@@ -191,7 +191,7 @@ def test_wrong_options_say_what_was_expected(make, says):
 @pytest.mark.parametrize(
     ("term", "error", "says"),
     [
-        (parts.BCE(), DataError, r"bce: u reaches from .*\[0, 1\].*fields"),
+        (parts.BCE(), DataError, r"bce: u reaches from .*\[0, 1\].*--set objective=mse"),
         (parts.BCE(fields=("q",)), OptionError, "unknown field 'q'"),
         (parts.Divergence(components={"u": "x", "w": "z"}), OptionError, "unknown 'w'"),
         (parts.Divergence(components={"u": "x"}), OptionError, "two velocities"),
