@@ -31,6 +31,7 @@ from romae.reducers.data import FitData
 from romae.reducers.network_coder import NetworkCoder
 from romae.reducers.pod import decompose_fields
 from romae.train import TrainConfig, train
+from romae.train.checkpoint import Told
 from romae.train.objective import Corruption, Frame, Term, Training, objective
 from romae.train.penalties import Contractive
 from romae.train.ranks import Ranks, here
@@ -246,13 +247,21 @@ class Autoencoder(Reducer):
                 h = torch.cat([coder.analyse(w) for w in feed.epoch(0)])
                 getattr(coder.squeeze, hook)(h)
 
-    def _identity(self, train_set: Snapshots, valid_set: Snapshots | None) -> str:
-        """What decides the result, besides architecture and settings of the training."""
-        layout = self.layout
+    def _identity(self, train_set: Snapshots, valid_set: Snapshots | None) -> Told:
+        """What decides the result, besides tensors and settings of the training."""
+        layout, options = self.layout, {k: str(v) for k, v in self.arguments.items()}
+        told = ("objective", "corruption", "scale")
+        settings = {k: v for k, v in options.items() if k in told}
+        rest = {k: v for k, v in options.items() if k not in (*told, "train")}
         numbers = hashlib.sha256(layout.quadrature.tobytes() + self.scaling.scale.tobytes())
-        options = {k: v for k, v in self.arguments.items() if k != "train"}
-        sets = [train_set.fingerprint, valid_set.fingerprint if valid_set else ""]
-        return f"{self.name} {options} {layout.periodic} {numbers.hexdigest()} {sets}"
+        data = {
+            "training snapshots": train_set.fingerprint,
+            "validation snapshots": valid_set.fingerprint if valid_set else "none",
+            "periodic axes": str(layout.periodic),
+            "weights and scale": numbers.hexdigest(),
+        }
+        reducer = {"reducer": self.name}
+        return {"settings": settings, "architecture": reducer | rest, "data": data}
 
 
 def _check_part(name: str, value: object, kind: Any, example: str) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from romae.nets.dense import MLP
 from romae.train import TrainConfig, train
+from romae.train.checkpoint import Told
 from romae.train.update import Batches
 
 SHARE = 5  # each layer takes the updates of the whole training divided by this
@@ -53,7 +54,7 @@ def pretrain_layers(
     config: TrainConfig,
     *,
     label: str,
-    data_id: str,
+    data_id: Told,
     folder: Path | None,
 ) -> None:
     """Train the hidden layers of ``encoder`` and ``decoder``, mirror images, from the outside in.
@@ -81,7 +82,7 @@ def pretrain_layers(
             None,
             short,
             label=f"{label} layer {i} of {len(levels)}",
-            data_id=f"{data_id} layer {i}",
+            data_id=data_id | {"architecture": data_id["architecture"] | {"layer": str(i)}},
             folder=None if folder is None else folder / f"layer-{i}",
         )
     encoder.train()

@@ -24,8 +24,11 @@ from romae.train.config import TrainConfig
 from romae.train.optimiser import Optimiser
 
 FILE = "training.safetensors"
-LAYOUT = 2  # of this file; counted on when moments or weights get another shape
+LAYOUT = 3  # of this file; counted on when moments or weights get another shape
 SCALARS = ("step", "loss", "seconds", "best_loss", "best_epoch", "history")
+PARTS = ("settings", "architecture", "data")
+SHOWN = 3  # differences of a part that a message tells
+Told = dict[str, dict[str, str]]  # part: name: value, of what decides the result
 ANYTIME = ("checkpoint_seconds", "metrics")  # settings that may change when going on
 
 
@@ -43,12 +46,46 @@ class State:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def identity(module: nn.Module, config: TrainConfig, data: str) -> str:
-    """Hash of architecture, settings and data: a resume with another one is refused."""
-    shapes = {name: list(t.shape) for name, t in module.state_dict().items()}
-    settings = {k: v for k, v in asdict(config).items() if k not in ANYTIME}
-    text = json.dumps([shapes, settings, data, repr(module)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+def identity(module: nn.Module, config: TrainConfig, data: str | Told) -> Told:
+    """What decides the result: a resume with another architecture, settings or data is refused.
+
+    ``data``: which data these are, or more of all three.
+    """
+    architecture = {f"tensor {n}": str(list(t.shape)) for n, t in module.state_dict().items()}
+    settings = {f"train.{k}": str(v) for k, v in asdict(config).items() if k not in ANYTIME}
+    own = {"settings": settings, "architecture": {**architecture, "layers": repr(module)}}
+    more = {"data": {"data": data}} if isinstance(data, str) else data
+    return {part: {**more.get(part, {}), **own.get(part, {})} for part in PARTS}
+
+
+def _check_same(then: Told, now: Told, folder: Path) -> None:
+    """Raise :class:`TrainingError` unless both tell the same run; says what differs, and how."""
+    differ: dict[str, list[str]] = {}
+    back: list[str] = []
+    for part in PARTS:
+        for name in {**then.get(part, {}), **now[part]}:
+            old, new = (told.get(part, {}).get(name, "none") for told in (then, now))
+            if old != new:
+                differ.setdefault(part, []).append(f"{name} was {_brief(old)} and is {_brief(new)}")
+                if name.startswith("train."):
+                    back.append(f"{name}={old}")
+    if not differ:
+        return
+    told = "; ".join(
+        f"{part} ({', '.join(found[:SHOWN])}{' ...' if len(found) > SHOWN else ''})"
+        for part, found in differ.items()
+    )
+    hint = f": type {', '.join(back)}" if list(differ) == ["settings"] and back else ""
+    raise TrainingError(
+        f"{folder / FILE} is the checkpoint of another run, with other {told}. Expected the "
+        f"{' and '.join(differ)} it began with{hint}. Or remove the folder {folder}, or name "
+        "another one, to start afresh."
+    )
+
+
+def _brief(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 40 else f"{line[:37]}..."
 
 
 def trained(module: nn.Module) -> dict[str, Tensor]:
@@ -65,7 +102,7 @@ def restore(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     module.load_state_dict(module.state_dict() | tensors)
 
 
-def write(folder: Path, state: State, module: nn.Module, optimiser: Optimiser, key: str) -> None:
+def write(folder: Path, state: State, module: nn.Module, optimiser: Optimiser, key: Told) -> None:
     """Replace the checkpoint in ``folder`` by the present state."""
     tensors = {f"weights/{k}": v for k, v in trained(module).items()}
     tensors |= {f"best/{k}": v for k, v in state.best.items()}
@@ -86,7 +123,7 @@ def content(folder: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-def read(found: bytes, folder: Path, module: nn.Module, optimiser: Optimiser, key: str) -> State:
+def read(found: bytes, folder: Path, module: nn.Module, optimiser: Optimiser, key: Told) -> State:
     """State in the :func:`content` of ``folder``, loaded into module and optimiser.
 
     Raises :class:`TrainingError` for a damaged file, one of another version and one of another run.
@@ -99,12 +136,7 @@ def read(found: bytes, folder: Path, module: nn.Module, optimiser: Optimiser, ke
             f"{LAYOUT}. End the training with the version that began it, or remove the folder "
             f"{folder} to start afresh with this one."
         )
-    if scalars.pop("identity") != key:
-        raise TrainingError(
-            f"{folder / FILE} is the checkpoint of another run: its architecture, training "
-            f"settings or data differ from this one's. Remove the folder {folder} to start "
-            f"afresh, or use the settings and data it began with."
-        )
+    _check_same(scalars.pop("identity"), key, folder)
     parts: dict[str, dict[str, Tensor]] = {
         p: {} for p in ("weights", "best", "average", "optimiser")
     }

@@ -40,7 +40,7 @@ def train(
     config: TrainConfig,
     *,
     label: str = "training",
-    data_id: str = "",
+    data_id: str | files.Told = "",
     folder: Path | None = None,
     report: Callable[[], dict[str, float]] = dict,
 ) -> list[dict[str, float]]:
@@ -49,7 +49,8 @@ def train(
     ``objective(module, x, progress)`` is a scalar, a mean over the batch. Without ``validation``
     the training data choose the best weights. Parameters that ask for no gradient stay as they
     are. With ``folder`` the run is checkpointed there and continues, after a kill, to the
-    same weights as an uninterrupted run; the records are in its ``metrics.jsonl`` too.
+    same weights as an uninterrupted run; the records are in its ``metrics.jsonl`` too. ``data_id``
+    says which data these are, or part by part all that the module and ``config`` do not tell.
 
     Under torchrun every process calls this with its part of the feed (``rank``, ``world``) and ends
     with the same weights.
@@ -83,7 +84,7 @@ class _Run:
         update: Update,
         judges: Batches,
         folder: Path | None,
-        data_id: str,
+        data_id: str | files.Told,
         report: Callable[[], dict[str, float]],
     ) -> None:
         self.report = report

@@ -156,21 +156,27 @@ def quick(latent=2, **options):
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "told"),
     [
-        lambda: quick(3),
-        lambda: quick(hidden=(9,)),
-        lambda: quick(act="relu"),
-        lambda: quick(scale="field"),
-        lambda: quick(modes=5),
-        lambda: quick(train=TrainConfig(epochs=3)),
-        lambda: quick(train=TrainConfig(epochs=2, seed=1)),
-        lambda: ConvAutoencoder(2, widths=(4, 4), train=SHORT),
+        (lambda: quick(3), r"architecture \(latent was 2 and is 3"),
+        (lambda: quick(hidden=(9,)), r"architecture \(hidden was \(8,\) and is \(9,\)"),
+        (lambda: quick(act="relu"), r"architecture \(act was gelu and is relu"),
+        (lambda: quick(scale="field"), r"settings \(scale was units and is field"),
+        (lambda: quick(modes=5), r"architecture \(modes was None and is 5"),
+        (lambda: quick(train=TrainConfig(epochs=3)), r"settings \(train.epochs was 2 and is 3\)"),
+        (
+            lambda: quick(train=TrainConfig(epochs=2, seed=1)),
+            r"settings \(train.seed was 0 and is 1",
+        ),
+        (
+            lambda: ConvAutoencoder(2, widths=(4, 4), train=SHORT),
+            r"architecture \(reducer was PODAutoencoder and is ConvAutoencoder",
+        ),
     ],
 )
-def test_another_reducer_does_not_go_on(other, flows, tmp_path):
+def test_another_reducer_does_not_go_on(other, told, flows, tmp_path):
     quick().fit(flows["plane"](), checkpoint=tmp_path)
-    with pytest.raises(TrainingError, match=r"checkpoint of another run.*Remove the folder"):
+    with pytest.raises(TrainingError, match=rf"of another run, .*{told}.*remove the folder"):
         other().fit(flows["plane"](), checkpoint=tmp_path)
 
 
@@ -181,9 +187,9 @@ def test_other_data_do_not_go_on(flows, tmp_path):
     other.u[0, 0, 0] += 0.01
     even = data.assign_coords(lev=("lev", np.linspace(0, 1, 9), data.lev.attrs))
     for changed in (other, data.isel(t=slice(1, None)), even):
-        with pytest.raises(TrainingError, match="checkpoint of another run"):
+        with pytest.raises(TrainingError, match=r"another run, with other data \(training snap"):
             quick().fit(changed, checkpoint=tmp_path)
-    with pytest.raises(TrainingError, match="checkpoint of another run"):
+    with pytest.raises(TrainingError, match=r"validation snapshots was .* and is "):
         quick().fit(data, data, checkpoint=tmp_path)
 
 

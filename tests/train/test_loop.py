@@ -264,15 +264,31 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 
 
 def test_other_settings_data_or_architecture_are_refused(tmp_path):
+    """The message says which of the three, what it was and what to type."""
     run(linear(), TrainConfig(epochs=2), folder=tmp_path, data_id="a")
     run(linear(), TrainConfig(epochs=2, checkpoint_seconds=7), folder=tmp_path, data_id="a")
-    refused = pytest.raises(TrainingError, match=r"checkpoint of another run.*Remove the folder")
-    with refused:
-        run(linear(), TrainConfig(epochs=3), folder=tmp_path, data_id="a")
-    with refused:
-        run(linear(), TrainConfig(epochs=2), folder=tmp_path, data_id="b")
-    with refused:
-        run(nn.Linear(1, 1, bias=False), TrainConfig(epochs=2), folder=tmp_path, data_id="a")
+
+    def refusal(module, config, data_id):
+        with pytest.raises(
+            TrainingError, match=r"checkpoint of another run.*remove the folder"
+        ) as e:
+            run(module, config, folder=tmp_path, data_id=data_id)
+        return str(e.value)
+
+    told = refusal(linear(), TrainConfig(epochs=3, lr=1e-3), "a")
+    assert "other settings (train.epochs was 2 and is 3, train.lr was 0.002 and is 0.001)" in told
+    assert "type train.epochs=2, train.lr=0.002" in told
+    assert "architecture (" not in told
+    assert "data (" not in told
+    told = refusal(linear(), TrainConfig(epochs=2), "b")
+    assert "other data (data was a and is b)" in told
+    assert "settings (" not in told
+    assert "architecture (" not in told
+    told = refusal(nn.Linear(1, 1, bias=False), TrainConfig(epochs=2), "a")
+    assert "other architecture (tensor bias was [1] and is none" in told
+    assert "settings (" not in told
+    told = refusal(nn.Linear(1, 1, bias=False), TrainConfig(epochs=3), "b")
+    assert all(f"{part} (" in told for part in ("settings", "architecture", "data"))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "text", "header"])
