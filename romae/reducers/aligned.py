@@ -53,6 +53,9 @@ class Aligned(Reducer):
     theirs and two for each axis. Where all snapshots are one shape at different places, the phases
     say all: ``fitted`` is None and there are no other latents.
 
+    Memory of the fit does not grow with the fields: they are moved as they are read. Kept are the
+    phases, (T, axes), 16 MiB of Fourier coefficients at most, and what ``inner`` keeps.
+
     Axes have even spacing, are whole periods, and no mask varies along them. Raises DataError for
     others, OptionError for unknown names.
 
