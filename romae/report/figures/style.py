@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 P = ParamSpec("P")
 
@@ -134,10 +134,14 @@ def error_axis(ax: Axes) -> None:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
     low, high = ax.get_ylim()
-    if high / low > 10:  # a decade names the axis; within one, the minor ticks must
+    decades = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+    if decades > 1:  # two decades name the axis; with fewer in sight, the minor ticks must
         ax.yaxis.set_minor_formatter(NullFormatter())
+    elif high / low > 4:
+        ax.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g} %"))
     else:
-        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{100 * v:.2g} %"))
+        ax.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g} %"))
     log_grid(ax)
 
 
