@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 import romae
-from romae.archive import Archive, plan, write
+from romae.archive import Archive, preparing, write
 from romae.archive.stencil_fit import fit_stencil
 from romae.errors import ArchiveError, DataError, MissingFileError, RomaeError, UnwritableFileError
 
@@ -249,7 +249,7 @@ def test_a_folder_that_may_not_be_written_to_is_said_at_once(tmp_path, source, m
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(plan, "measure_ranges", lambda *_: pytest.fail("the data were read"))
+    monkeypatch.setattr(preparing, "measure_ranges", lambda *_: pytest.fail("the data were read"))
     with pytest.raises(UnwritableFileError, match="Expected a folder that you may write to"):
         romae.compress(source, tmp_path / "b.romae", rel=1e-3)
 

@@ -74,7 +74,7 @@ def test_what_is_learned_at_one_place_holds_at_every_other(fitted, kind):
 
 
 def test_a_model_without_it_does_not_know_other_places():
-    with pytest.warns(UserWarning, match="left three times the range"):
+    with pytest.warns(UserWarning, match="lies outside three times the range"):
         bare = DMD(4).fit(travelling(300)).forecast(travelling(320, 2.5), 82)
     assert np.abs(bare - travelling(402, 2.5)[320:]).max() > 0.1
 
@@ -187,7 +187,7 @@ class Runaway(Dynamics):
 def test_an_increment_that_runs_away_is_told(way, monkeypatch):
     monkeypatch.setattr(Runaway, "way", way)
     model = Equivariant(Runaway()).fit(travelling(100))
-    with pytest.warns(UserWarning, match="left three times the range"):
+    with pytest.warns(UserWarning, match="lies outside three times the range"):
         found = model.forecast(travelling(100), 5)
     assert found.attrs["left_training_range_at"] == pytest.approx(10.0 + 0.1)
     assert np.isfinite(found).all()
