@@ -26,7 +26,7 @@ from romae.train.optimiser import Optimiser
 FILE = "training.safetensors"
 LAYOUT = 3  # of this file; counted on when moments or weights get another shape
 SCALARS = ("step", "loss", "seconds", "best_loss", "best_epoch", "history")
-PARTS = ("settings", "architecture", "data")
+PARTS = ("settings", "data", "architecture")  # the last follows from the others, often
 SHOWN = 3  # differences of a part that a message tells
 Told = dict[str, dict[str, str]]  # part: name: value, of what decides the result
 ANYTIME = ("checkpoint_seconds", "metrics")  # settings that may change when going on

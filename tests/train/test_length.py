@@ -266,7 +266,7 @@ def test_a_checkpoint_of_another_layout_is_refused_and_leaves_the_module_alone(
     again(mlp())
     monkeypatch.setattr(files, "LAYOUT", files.LAYOUT + 1)
     module = mlp()
-    with pytest.raises(TrainingError, match=r"layout 2.*Expected layout 3.*remove the folder"):
+    with pytest.raises(TrainingError, match=r"layout 3.*Expected layout 4.*remove the folder"):
         again(module)
     assert module.stack is None
     torch.testing.assert_close(module.state_dict(), mlp().state_dict(), rtol=0, atol=0)
