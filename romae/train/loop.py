@@ -25,6 +25,7 @@ from romae.nets.dense import unstack_layers
 from romae.progress import Task, silent, track
 from romae.train import checkpoint as files
 from romae.train.config import TrainConfig
+from romae.train.denormal import flushed
 from romae.train.metrics import Curve
 from romae.train.ranks import join
 from romae.train.update import Batches, Objective, Update, seed
@@ -64,7 +65,7 @@ def train(
     try:
         update = Update(module, objective, data, config, ranks)
         run = _Run(update, data if validation is None else validation, folder, data_id, report)
-        with run.quietly(label) as bar:
+        with flushed(), run.quietly(label) as bar:
             try:
                 run.to_the_end(bar)
             finally:
