@@ -187,7 +187,7 @@ class Runaway(Dynamics):
 def test_an_increment_that_runs_away_is_told(way, monkeypatch):
     monkeypatch.setattr(Runaway, "way", way)
     model = Equivariant(Runaway()).fit(travelling(100))
-    with pytest.warns(UserWarning, match="lies outside three times the range"):
+    with pytest.warns(UserWarning, match="left three times the range"):
         found = model.forecast(travelling(100), 5)
     assert found.attrs["left_training_range_at"] == pytest.approx(10.0 + 0.1)
     assert np.isfinite(found).all()
