@@ -33,7 +33,7 @@ from romae.archive.plan import (
     partial_folder,
     place_plan,
 )
-from romae.archive.preparing import write_arrays
+from romae.archive.preparing import told_of, write_arrays
 from romae.archive.reading import Archive
 from romae.archive.store import ARCHIVE, PLAN, SIDE, VERSION, put_file
 from romae.archive.template import make_template
@@ -178,13 +178,7 @@ def _fill(
         "version": VERSION,
         "variables": {n: {**v, "dims": template.dims[n]} for n, v in variables.items()},
         "lengths": list(snapshots.lengths),
-        "case_dim": template.case_dim,
-        "groups": [name for name, _ in template.groups],
-        "encodings": lost,
-        "order": template.order,
-        "types": template.types,
-        "unlimited": template.unlimited,
-        "left_out": template.left_out,
+        **told_of(template, lost),
         "source": {
             **facts["source"],
             "fingerprint": request["fingerprint"],

@@ -20,7 +20,7 @@ from romae.archive.bound import Bound, measure_ranges, stored_dtypes
 from romae.archive.labels import write_labels
 from romae.archive.plan import Plan, digest, place_plan
 from romae.archive.store import ARCHIVE, CODED, SIDE, TOOLS, VERSION, put_file
-from romae.archive.template import make_template
+from romae.archive.template import Template, make_template
 from romae.fields.snapshots import Snapshots
 
 
@@ -76,14 +76,8 @@ def _fill(
         "time_name": layout.time_name,
         "space": list(layout.space),
         "shape": list(layout.shape),
-        "case_dim": template.case_dim,
+        **told_of(template, lost),
         "case_source": layout.case,
-        "groups": [name for name, _ in template.groups],
-        "encodings": lost,
-        "order": template.order,
-        "types": template.types,
-        "unlimited": template.unlimited,
-        "left_out": template.left_out,
         "source": {
             "name": os.path.basename(snapshots.source.rstrip("/")) or snapshots.source,
             "fingerprint": request["fingerprint"],
@@ -104,6 +98,19 @@ def _fill(
         "sides": list(sides),
         "tools": list(tools),
         "facts": facts,
+    }
+
+
+def told_of(template: Template, lost: Any) -> dict[str, Any]:
+    """What the facts say of labels and attributes; ``lost``: what :func:`write_labels` returned."""
+    return {
+        "case_dim": template.case_dim,
+        "groups": [name for name, _ in template.groups],
+        "encodings": lost,
+        "order": template.order,
+        "types": template.types,
+        "unlimited": template.unlimited,
+        "left_out": template.left_out,
     }
 
 

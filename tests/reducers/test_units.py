@@ -33,15 +33,21 @@ def coder(m: int, k: int) -> PODCoordinatesCoder:
     return found
 
 
-@settings(deadline=None, max_examples=30)
-@given(st.integers(1, 6), st.floats(1e-4, 1.0))
-def test_units_go_into_the_weights_and_the_maps_stay(k, ratio):
+def measured(k: int, ratio: float) -> tuple[PODCoordinatesCoder, torch.Tensor]:
+    """With the units of modes that fall by ``ratio``, and coordinates (9, 6) of such sizes."""
     found = coder(6, k)
     s = ratio ** np.arange(6)
     found.measure(s, gain_of(s[:k], float(np.sum(s**2))))
+    w = np.random.default_rng(1).normal(size=(9, 6)) * s
+    return found, torch.from_numpy(w.astype("f4"))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 6), st.floats(1e-4, 1.0))
+def test_units_go_into_the_weights_and_the_maps_stay(k, ratio):
+    found, w = measured(k, ratio)
     assert 0 < float(found.gain) <= 1
     assert float(found.size[0]) == 1
-    w = torch.from_numpy((np.random.default_rng(1).normal(size=(9, 6)) * s).astype("f4"))
     z = found.analyse(w)
     a = found.synthesise(z)
     found.absorb()
@@ -55,10 +61,7 @@ def test_units_go_into_the_weights_and_the_maps_stay(k, ratio):
 def test_the_gradient_by_hand_is_that_of_torch(k, ratio):
     from romae.nets.dense import stack_layers
 
-    found = coder(6, k)
-    s = ratio ** np.arange(6)
-    found.measure(s, gain_of(s[:k], float(np.sum(s**2))))
-    w = torch.from_numpy((np.random.default_rng(1).normal(size=(9, 6)) * s).astype("f4"))
+    found, w = measured(k, ratio)
     loss = (found.synthesise(found.analyse(w)) - w).square().sum() * float(found.unit) ** 2
     loss.backward()
     nets = (found.encoder, found.decoder)
