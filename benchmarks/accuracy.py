@@ -54,13 +54,16 @@ PULSE = {
     "hidden": [128, 128],
     "train": {"steps": 20_000, "optimiser": "adamw", "lr": 2e-3},
 }
+# Likewise, of F30 with 18 latents.
+FLOW = {"train": {"steps": 1200, "batch": 64, "weight_decay": 1.0}}
 # Arguments other than the defaults of the class, the same for every latent size and seed.
 OPTIONS: dict[tuple[str, str], dict] = {
     ("A", "ConvAutoencoder"): {"train": {"steps": 4000, "batch": 128}},
     ("C", "ConvAutoencoder"): {
         "train": {"steps": 1500, "batch": 32, "optimiser": "adamw", "lr": 2e-3}
     },
-    ("F30", "ConvAutoencoder"): {"train": {"steps": 2000, "batch": 64}},
+    ("F30", "ConvAutoencoder"): FLOW,
+    ("F34", "ConvAutoencoder"): FLOW,
     ("H", "PODAutoencoder"): PULSE,
     ("H", "VAE"): PULSE,
     ("H", "ConvAutoencoder"): {"train": {"steps": 800}},

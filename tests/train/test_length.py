@@ -241,6 +241,30 @@ def test_muon_is_that_of_torch(shape, monkeypatch):
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("shape", [(7, 129), (130, 130), (300, 150)])
+def test_steps_beyond_128_inputs_are_those_of_jordan_et_al(shape, monkeypatch):
+    """Times what makes them meet AdamW's at 128: 0.2 sqrt(128)."""
+    rule = pytest.importorskip("torch.optim._muon")
+    turned = shape[0] > shape[1]
+
+    def iterations(G, *_):
+        found = muon.polar((G.T if turned else G)[None])[0]
+        return found.T if turned else found
+
+    monkeypatch.setattr(rule, "_zeropower_via_newtonschulz", iterations)
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape))]
+    theirs = [nn.Parameter(ours[0].detach().clone())]
+    lr = 0.1 * 0.2 * 128**0.5
+    reference = torch.optim.Muon(theirs, adjust_lr_fn="original", lr=lr, weight_decay=0.0)
+    mine = muon.Muon(ours, {"lr": 0.1, "weight_decay": 0.0})
+    theirs[0].grad = torch.randn(shape)
+    ours[0].grad = theirs[0].grad.clone()
+    reference.step()
+    mine.advance()
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_the_iterations_of_muon_bring_singular_values_near_one():
     G = torch.randn(3, 8, 20, generator=torch.Generator().manual_seed(0)) * 1e-4
     U, _, V = torch.linalg.svd(G, full_matrices=False)
