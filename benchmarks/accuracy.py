@@ -60,7 +60,13 @@ FLOW = {"train": {"steps": 1200, "batch": 64, "weight_decay": 1.0}}
 OPTIONS: dict[tuple[str, str], dict] = {
     ("A", "ConvAutoencoder"): {"train": {"steps": 4000, "batch": 128}},
     ("C", "ConvAutoencoder"): {
-        "train": {"steps": 1500, "batch": 32, "optimiser": "adamw", "lr": 2e-3}
+        "train": {
+            "steps": 1500,
+            "batch": 32,
+            "optimiser": "adamw",
+            "lr": 2e-3,
+            "weight_decay": 1e-6,
+        }
     },
     ("F30", "ConvAutoencoder"): FLOW,
     ("F34", "ConvAutoencoder"): FLOW,
