@@ -4,8 +4,8 @@
 
 ``muon``: the matrices of a network, and convolutions as matrices (out, in · kernel), take steps of
 the same size in every direction, see :mod:`romae.train.muon`; biases and other vectors go by
-AdamW. The steps have the size of those of AdamW, so that ``lr`` means the same. An update
-costs more; see docs/training.md for what that buys.
+AdamW. Up to 128 inputs the steps have the size of those of AdamW, so that ``lr`` means the same.
+An update costs more; see docs/training.md for what that buys.
 
 Source: Loshchilov & Hutter 2019, Decoupled weight decay regularization.
 """
