@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 
 import romae
-from romae.errors import OptionError, check_whole
+from romae.errors import OptionError, check_whole, nearest
 from romae.fields import Snapshots
 from romae.files import atomic_file
 from romae.kinds import REDUCERS, class_name, trained
@@ -144,7 +144,7 @@ def plan_sweep(
         )
     for kind in options:
         if kind not in kinds:
-            raise OptionError(f"options for {kind!r}, which is not swept: {', '.join(kinds)}.")
+            raise OptionError(f"options for {kind!r}, which is not swept. {nearest(kind, kinds)}")
     specs = []
     for kind in dict.fromkeys(kinds):
         mine = dict(options.get(kind, {}))
