@@ -57,13 +57,17 @@ def errors(runs: Runs, kinds: list[str]) -> Iterator[str]:
 
 
 def cell(lines: list[Line], best: float) -> str:
-    """Median error, with its range when there are several seeds."""
+    """Median error, and below it its range, in the same power of ten, if there are several seeds."""
     if not lines:
         return ""
     found = sorted(line["error"] for line in lines)
     middle = statistics.median(found)
-    text = f"**{middle:.2e}**" if middle == best else f"{middle:.2e}"
-    return f"{text} ({found[0]:.2g} to {found[-1]:.2g})" if len(found) > 1 else text
+    digits, power = f"{middle:.2e}".split("e")
+    text = f"{digits}e{int(power)}"
+    if middle == best:
+        text = f"**{text}**"
+    low, high = (f"{x / 10 ** int(power):.2g}" for x in (found[0], found[-1]))
+    return f"{text}<br>({low} to {high})" if len(found) > 1 else text
 
 
 def costs(runs: Runs, kinds: list[str]) -> Iterator[str]:
