@@ -57,7 +57,7 @@ def errors(runs: Runs, kinds: list[str]) -> Iterator[str]:
 
 
 def cell(lines: list[Line], best: float) -> str:
-    """Median error, and below it its range, in the same power of ten, if there are several seeds."""
+    """Median error, and below it the range of several seeds, in the same power of ten."""
     if not lines:
         return ""
     found = sorted(line["error"] for line in lines)

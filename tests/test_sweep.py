@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import romae
 from romae.compare.elbow import block_of, curve, elbow, redrawn
@@ -148,9 +150,27 @@ def test_wrong_use_is_found_before_the_first_run(waves, tmp_path):
 def test_elbow():
     assert elbow(np.array([1.0, 0.1, 0.06, 0.051])) == 1
     assert elbow(np.array([1.0, 0.1, 0.06, 0.049])) == 2
-    assert elbow(np.array([8.0, 4.0, 1.9, 0.9])) == 3  # still falling
+    assert elbow(np.array([0.8, 0.4, 0.19, 0.09])) == 3  # still falling
     assert elbow(np.array([0.1, 5.0, 0.2])) == 0
-    assert elbow(np.array([[1.0, 0.1], [1.0, 0.9]])).tolist() == [1, 0]
+    assert elbow(np.array([[1.0, 0.1], [0.1, 0.09]])).tolist() == [1, 0]
+    # Falls slowly all along: the first size that halves the error of the mean is no elbow.
+    assert elbow(np.array([0.66, 0.55, 0.44, 0.34])) == 3
+    assert elbow(np.array([0.99, 0.97])) == 1
+    assert elbow(0.8 ** np.arange(1, 30)) == 28
+    assert elbow(np.array([0.1, 0.0, 0.0])) == 1
+
+
+@given(
+    error=st.lists(st.floats(1e-6, 1.2), min_size=1, max_size=8).map(np.array),
+    gain=st.floats(1.1, 10),
+)
+def test_an_elbow_has_a_fall_before_it_and_none_after(error, gain):
+    n = int(elbow(error, gain))
+    if n < len(error) - 1:
+        before, after = -np.log(error[n]), np.log(error[n] / error[n:].min())
+        assert before >= np.log(gain) * (1 - 1e-9)
+        assert after <= np.log(gain) * (1 + 1e-9)
+        assert after / (len(error) - 1 - n) <= before / (n + 1) / 2 * (1 + 1e-9)
 
 
 def test_redrawn_sweeps_scatter_about_the_sweep_and_less_with_more_data():
@@ -182,7 +202,7 @@ def test_where_pod_wins():
         {"kind": ["pod", "conv"], "latent": [1, 2, 4], "family": ("kind", ["POD", "Conv"])},
     )  # fmt: skip
     said = sentences(result)
-    assert said[0] == "POD (pod): no elbow up to k = 4, the error still falls."
+    assert said[0] == "POD (pod): no elbow up to k = 4, which leaves 100 % error."
     assert said[1].endswith("50 % of redrawn sweeps have it there, nine in ten from 1 to 2.")
     assert said[2] == "POD wins at k = 4, loses at k = 1, is undecided at k = 2."
 

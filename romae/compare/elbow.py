@@ -1,13 +1,17 @@
 """From which latent size on more numbers bring little, and how sure that is.
 
-With e(k) the error of size k, the median over seeds, the elbow is the smallest size from which no
-larger one in the sweep brings a factor ``gain`` (2 by default):
+With e(k) the error of size k, the median over seeds, e(0) = 1, that of the mean, and f(i, j) the
+fall log e(i) - log e(j), the elbow is the smallest size before which the error falls by a factor
+``gain`` (2 by default), after which it does not, and falls less than half as steeply, per size of
+the sweep:
 
-    k* = min { k : e(k) <= gain · min_{j >= k} e(j) }
+    k* = min { k_n : f(0, k_n) >= log gain >= f(k_n, j),  f(k_n, j) / (N - n) <= f(0, k_n) / (2 n) }
 
-A factor, because errors fall by factors: POD's by one with every mode, so that it has no elbow; an
-autoencoder's until its latents hold the motion, and little after that. When k* is the largest
-size of the sweep, the curve has not levelled off: no elbow was seen.
+with j the best of the sizes k_n ... k_N. Factors, because errors fall by factors: POD's by one with
+every mode, so that it has no elbow; an autoencoder's until its latents hold the motion, and little
+after that. When k* is the largest size of the sweep, or there is none, the curve has not levelled
+off: no elbow was seen. A curve that falls slowly all along has none either: that is what the
+steepness is for.
 
 How sure: the sweep is redrawn 1000 times, seeds with replacement for every size, and with
 replacement blocks of held-out snapshots that follow each other, the same blocks for all models
@@ -27,13 +31,18 @@ DRAWS = 1000
 
 
 def elbow(error: np.ndarray, gain: float = GAIN) -> np.ndarray:
-    """Index of k* in ``error`` (..., K), sizes ascending.
+    """Index of k* in ``error`` (..., K), sizes ascending; the last one where there is none.
 
     >>> int(elbow(np.array([0.5, 0.1, 0.01, 0.009, 0.008])))
     2
     """
-    best = np.flip(np.minimum.accumulate(np.flip(error, -1), -1), -1)
-    return np.argmax(error <= gain * best, axis=-1)
+    level = np.log(np.maximum(error, np.finfo(np.float64).tiny))
+    best = np.flip(np.minimum.accumulate(np.flip(level, -1), -1), -1)
+    before, after = -level, level - best
+    steps = np.arange(1, error.shape[-1] + 1)
+    bends = 2 * steps * after <= (steps[-1] - steps) * before
+    found = (before >= np.log(gain)) & (after <= np.log(gain)) & bends
+    return np.where(found.any(-1), np.argmax(found, -1), len(steps) - 1)
 
 
 def block_of(lengths: Sequence[int], count: int = BLOCKS) -> np.ndarray:

@@ -184,7 +184,10 @@ def sentences(result: xr.Dataset) -> list[str]:
         name, k = str(one["family"].item()), int(one["elbow"])
         low, high = int(one["elbow_lower"]), int(one["elbow_upper"])
         if k == 0:
-            found.append(f"{name} ({kind}): no elbow up to k = {largest}, the error still falls.")
+            left = 100 * float(one["error_median"][-1])
+            found.append(
+                f"{name} ({kind}): no elbow up to k = {largest}, which leaves {left:.3g} % error."
+            )
             continue
         share, error = float(one["elbow_share"].sel(latent=k)), one["error_median"].sel(latent=k)
         found.append(
