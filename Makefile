@@ -44,7 +44,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 bench: .venv/installed
-	$(BIN)/python -m pytest benchmarks --benchmark-columns=median,iqr,rounds
+	$(BIN)/python -m pytest benchmarks/test_ratios.py --benchmark-columns=median,iqr,rounds
 	PYTHON=$(BIN)/python benchmarks/gpu.sh --size small
 
 docs: .venv/installed
