@@ -160,8 +160,8 @@ def pod_coordinates(size: int, hidden: tuple[int, ...], latent: int) -> nn.Modul
     """What ``PODAutoencoder.fit`` trains, on ``size`` coordinates."""
     fields = {"u": (("time", "x"), np.random.default_rng(0).normal(size=(2 * size, size)))}
     data = romae.open_snapshots(xr.Dataset(fields), time="time", space=("x",))
-    options = {"hidden": hidden, "modes": size, "train": TrainConfig(steps=1)}
-    reducer = romae.PODAutoencoder(latent, **options).fit(data)
+    once = TrainConfig(steps=1)
+    reducer = romae.PODAutoencoder(latent, modes=size, hidden=hidden, train=once).fit(data)
     frame = Frame(data.layout, None, None, 1.0, latent, None, torch.device("cpu"))
     return Training(networks(reducer), (MSE(),), None, frame)
 
